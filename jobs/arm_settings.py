@@ -1,4 +1,4 @@
-"""The settings ``[arms]`` of ``nextmart.toml``: an experiment, in which a share of visitors gets other lists."""
+"""The settings ``[arms]`` of ``nextmart.toml``: an experiment that compares the live model with a control."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,7 +6,7 @@ from jobs.families import Family
 
 
 class ArmSettings(BaseModel):
-    """The table ``[arms]`` of ``nextmart.toml``."""
+    """An experiment, as the table ``[arms]`` of ``nextmart.toml`` describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 

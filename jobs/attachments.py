@@ -1,7 +1,7 @@
 """The table ``[attach.NAME]`` of ``nextmart.toml``: a database beside the warehouse, and how DuckDB connects to it.
 
-Secrets stay apart from everything that is printed or stored: a path names environment variables, as
-``${SHOP_PASSWORD}``, and their values are put in only when a connection is made.
+A path in ``nextmart.toml`` names environment variables, such as ``${SHOP_PASSWORD}``, in place of passwords. Their
+values are put in only when a connection is made, so that no secret is printed or stored.
 """
 
 import os
@@ -39,13 +39,13 @@ class AttachedDatabase(BaseModel):
     """Whether SQL of yours may only read there. nextmart itself never writes there."""
 
     @model_validator(mode="after")
-    def _check_path(self) -> "AttachedDatabase":
-        server, text = self.server_and_text()
+    def _require_valid_path_without_password(self) -> "AttachedDatabase":
+        server_type, text = self.server_type_and_text()
         if not self.path and self.type not in ("postgres", "mysql"):
             raise ValueError("path is missing: it names the file")
-        if server is None or VARIABLE.fullmatch(text.strip()):
+        if server_type is None or VARIABLE.fullmatch(text.strip()):
             return self
-        if _is_uri(text) and server == "mysql":
+        if _is_uri(text) and server_type == "mysql":
             raise ValueError("path of MySQL is a connection text, such as host=db database=shop user=reader, no URI")
         in_uri = _PASSWORD_IN_URI.match(text)
         password = (in_uri[1] if in_uri else "") if _is_uri(text) else _parse_connection_text(text).get("password", "")
@@ -56,7 +56,7 @@ class AttachedDatabase(BaseModel):
             )
         return self
 
-    def server_and_text(self) -> tuple[Literal["postgres", "mysql"] | None, str]:
+    def server_type_and_text(self) -> tuple[Literal["postgres", "mysql"] | None, str]:
         """Return the kind of server in the path (None for a file), and the connection text or the file's path."""
         if self.type == "postgres" or self.type == "mysql":
             return self.type, self.path
@@ -68,9 +68,9 @@ class AttachedDatabase(BaseModel):
 
     def with_absolute_path(self, folder: Path) -> "AttachedDatabase":
         """Return the database with an absolute path; a relative path of a file is relative to ``folder``."""
-        server, _ = self.server_and_text()
+        server_type, _ = self.server_type_and_text()
         prefix, colon, file = self.path.rpartition(":") if self.type == "ducklake" else ("", "", self.path)
-        if server or not file or "://" in self.path or VARIABLE.match(file) or Path(file).is_absolute():
+        if server_type or not file or "://" in self.path or VARIABLE.match(file) or Path(file).is_absolute():
             return self
         return self.model_copy(update={"path": f"{prefix}{colon}{folder.absolute() / file}"})
 
@@ -81,26 +81,26 @@ class Credentials:
 
     Attributes
     ----------
-    text : str
+    connection_text : str
         The connection text for ``attach``, without a password, because DuckDB shows it in errors and in
         ``duckdb_databases()``.
-    server : str, optional
+    server_type : str, optional
         ``postgres`` or ``mysql``; None for a file.
-    secret : option of DuckDB's secret -> value
+    secret_options : option of DuckDB's ``create secret`` -> value
         What DuckDB must not show: a password, or a URI with a password.
     """
 
-    text: str
-    server: str | None = None
-    secret: Mapping[str, str] = field(default_factory=dict, repr=False)
+    connection_text: str
+    server_type: str | None = None
+    secret_options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def credentials(setting: str, database: AttachedDatabase) -> Credentials:
+def credentials(setting_name: str, database: AttachedDatabase) -> Credentials:
     """Return the credentials of a database, with the values of environment variables filled in.
 
     Parameters
     ----------
-    setting : str
+    setting_name : str
         Name of the setting that describes the database, for messages: ``[attach.shop]``.
 
     Raises
@@ -108,29 +108,29 @@ def credentials(setting: str, database: AttachedDatabase) -> Credentials:
     UsageError
         If an environment variable is not set, or the database's path is no valid connection text.
     """
-    server, text = database.server_and_text()
+    server_type, text = database.server_type_and_text()
     prefix = "ducklake:" if database.type == "ducklake" else ""
-    if server is None:
-        return Credentials(prefix + _fill_in_variables(setting, text))
-    prefix += f"{server}:" if prefix else ""
+    if server_type is None:
+        return Credentials(prefix + _fill_in_variables(setting_name, text))
+    prefix += f"{server_type}:" if prefix else ""
     is_template = not VARIABLE.fullmatch(text.strip())
     if not is_template:
-        text = _fill_in_variables(setting, text.strip())
-    if _is_uri(text) and server == "postgres":
-        uri = _fill_in_variables(setting, text, escape_for_uri=True) if is_template else text
-        return Credentials(prefix, server, {"uri": uri})
+        text = _fill_in_variables(setting_name, text.strip())
+    if _is_uri(text) and server_type == "postgres":
+        uri = _fill_in_variables(setting_name, text, escape_for_uri=True) if is_template else text
+        return Credentials(prefix, server_type, {"uri": uri})
     try:
         parameters = _parse_connection_text(text)
     except ValueError as error:
-        raise UsageError(f"{setting}: {error}") from None
+        raise UsageError(f"{setting_name}: {error}") from None
     if is_template:
-        parameters = {key: _fill_in_variables(setting, value) for key, value in parameters.items()}
+        parameters = {key: _fill_in_variables(setting_name, value) for key, value in parameters.items()}
     password = parameters.pop("password", None)
     written = " ".join(f"{key}={_quoted_parameter(value)}" for key, value in parameters.items())
-    return Credentials(prefix + written, server, {"password": password} if password else {})
+    return Credentials(prefix + written, server_type, {"password": password} if password else {})
 
 
-def _fill_in_variables(setting: str, text: str, *, escape_for_uri: bool = False) -> str:
+def _fill_in_variables(setting_name: str, text: str, *, escape_for_uri: bool = False) -> str:
     """Replace each ``${VARIABLE}`` in a text by the value of the environment variable.
 
     Raises
@@ -141,7 +141,7 @@ def _fill_in_variables(setting: str, text: str, *, escape_for_uri: bool = False)
 
     def variable_value(variable: re.Match[str]) -> str:
         if variable[1] not in os.environ:
-            raise UsageError(f"{setting}: path names the environment variable {variable[1]}, which is not set")
+            raise UsageError(f"{setting_name}: path names the environment variable {variable[1]}, which is not set")
         return quote(os.environ[variable[1]], safe="") if escape_for_uri else os.environ[variable[1]]
 
     return VARIABLE.sub(variable_value, text)

@@ -15,9 +15,9 @@ import duckdb
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.files import project_folder
-from jobs.setting_types import allowed_values
+from jobs.setting_types import allowed_values_in_words
 
 EVENT_IDENTITIES = (["event_id"], ["event_id", "item_id"])
 """The values that the dbt var ``event_identity`` may have: the columns that make two rows the same event."""
@@ -28,13 +28,13 @@ ITEM_TEXT_FIELDS = ("title", "brand", "category", "description")
 TEN_YEARS_IN_DAYS = 3653
 
 
-def _require_known_identity(columns: list[str]) -> list[str]:
+def _require_known_event_identity(columns: list[str]) -> list[str]:
     if columns not in EVENT_IDENTITIES:
         raise ValueError(f"use {' or '.join(json.dumps(identity) for identity in EVENT_IDENTITIES)}")
     return columns
 
 
-def _require_time(text: str) -> str:
+def _require_valid_time(text: str) -> str:
     try:
         datetime.fromisoformat(text)
     except ValueError:
@@ -60,7 +60,7 @@ def _require_sql_condition(condition: str) -> str:
     return condition
 
 
-def _require_visitor_attribute(name: str) -> str:
+def _require_visitor_attribute_name(name: str) -> str:
     if not name or '"' in name:
         raise ValueError("write the name of an attribute in raw.visitors, such as country")
     if name == "category":
@@ -68,8 +68,8 @@ def _require_visitor_attribute(name: str) -> str:
     return name
 
 
-def _require_text_template(parts: list[str]) -> list[str]:
-    for part in parts:
+def _require_text_template(template_parts: list[str]) -> list[str]:
+    for part in template_parts:
         fields = re.findall(r"\{(.*?)(?:\}|$)", part)
         if not fields:
             raise ValueError(f"the part '{part}' names no field, such as {{title}}")
@@ -77,15 +77,15 @@ def _require_text_template(parts: list[str]) -> list[str]:
             if field not in ITEM_TEXT_FIELDS or f"{{{field}}}" not in part:
                 known = ", ".join(f"{{{name}}}" for name in ITEM_TEXT_FIELDS)
                 raise ValueError(f"'{{{field}' in the part '{part}' is no field; there are {known}")
-    return parts
+    return template_parts
 
 
 EventIdentity = Annotated[
     list[str],
-    AfterValidator(_require_known_identity),
+    AfterValidator(_require_known_event_identity),
     WithJsonSchema({"enum": [list(columns) for columns in EVENT_IDENTITIES]}),
 ]
-Time = Annotated[str, AfterValidator(_require_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+Time = Annotated[str, AfterValidator(_require_valid_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 RegularExpression = Annotated[
     str,
     Field(min_length=1),
@@ -101,7 +101,9 @@ Days = Annotated[float, Field(ge=0, le=TEN_YEARS_IN_DAYS)]
 WholeDays = Annotated[int, Field(ge=1, le=TEN_YEARS_IN_DAYS)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 AttributeName = Annotated[
-    str, AfterValidator(_require_visitor_attribute), WithJsonSchema({"format": "name of an attribute", "minLength": 1})
+    str,
+    AfterValidator(_require_visitor_attribute_name),
+    WithJsonSchema({"format": "name of an attribute", "minLength": 1}),
 ]
 ListLength = Annotated[int, Field(gt=0, le=10_000)]
 
@@ -125,13 +127,13 @@ class EmbeddingModel(BaseModel):
     """Price in US dollars for each million tokens; unset: the price is unknown."""
 
     @property
-    def key(self) -> dict[str, str | int]:
-        """The values that identify the model's rows in ``ml.embeddings``, by column, to be bound in a query."""
+    def key_by_column(self) -> dict[str, str | int]:
+        """The values that identify the model's rows in ``ml.embeddings``: column -> value, to be bound in a query."""
         return {"embedding_model": self.name, "dimensions": self.dimensions}
 
 
 class JobVars(BaseModel):
-    """The dbt vars that jobs read too, with their types and ranges; only ``dbt_project.yml`` gives their defaults."""
+    """The dbt vars that both SQL and jobs read, with their types and ranges; ``dbt_project.yml`` has their defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -150,7 +152,7 @@ class JobVars(BaseModel):
     allow_repeats: bool
 
     @property
-    def embedding(self) -> EmbeddingModel:
+    def chosen_embedding_model(self) -> EmbeddingModel:
         """The embedding model that the dbt var ``embedding_model`` names.
 
         Raises
@@ -161,14 +163,15 @@ class JobVars(BaseModel):
         name = self.embedding_model
         if name not in self.embedding_models:
             raise UsageError(
-                f"embedding_model '{name}' is none of embedding_models: {nearest(name, self.embedding_models)} "
+                f"embedding_model '{name}' is none of embedding_models: "
+                f"{nearest_name_hint(name, self.embedding_models)} "
                 f'For one of yours add [vars.embedding_models."{name}"] to nextmart.toml, with provider and dimensions.'
             )
         return _embedding_model(name, self.embedding_models[name])
 
 
 class AllDbtVars(JobVars):
-    """All dbt vars: the vars that SQL alone reads, and the vars of ``JobVars`` that jobs read too."""
+    """All dbt vars: those of ``JobVars``, which jobs read too, and those that SQL alone reads."""
 
     earliest_event_at: Time
     clock_skew_minutes: TolerableMinutes
@@ -216,10 +219,11 @@ def default_vars() -> dict[str, Any]:
     return dict(yaml.load(text, Loader=yaml.CSafeLoader)["vars"])
 
 
-def complete_vars(configured_vars: Mapping[str, Any]) -> dict[str, Any]:
-    """Check the vars that the user has set, and return them; ``embedding_models`` gets the default entries too.
+def check_configured_vars(configured_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the vars that the user has set, and return them as dbt gets them.
 
-    A date or time of TOML becomes its text, because dbt's vars are JSON.
+    The user's entries of ``embedding_models`` are added to the default entries. A date or time of TOML becomes its
+    text, because dbt's vars are JSON.
 
     Parameters
     ----------
@@ -233,7 +237,7 @@ def complete_vars(configured_vars: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name in configured_vars:
         if name not in default_vars():
-            raise UsageError(f"unknown dbt var '{name}': {nearest(name, default_vars())}")
+            raise UsageError(f"unknown dbt var '{name}': {nearest_name_hint(name, default_vars())}")
     completed = {
         name: value.isoformat() if isinstance(value, date) else value for name, value in configured_vars.items()
     }
@@ -267,15 +271,16 @@ def all_vars(configured_vars: Mapping[str, Any]) -> AllDbtVars:
         raise UsageError("\n".join(_var_error(problem) for problem in error.errors())) from error
     for name, entry in dbt_vars.embedding_models.items():
         _embedding_model(name, entry)
-    _ = dbt_vars.embedding  # the property raises an error if `embedding_models` has no such entry
+    _ = dbt_vars.chosen_embedding_model  # the property raises an error if `embedding_models` has no such entry
     return dbt_vars
 
 
-def _var_error(problem: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
+def _var_error(pydantic_error: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in pydantic_error["loc"])
     return (
-        f"setting 'vars.{name}': {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r}); "
-        f"allowed: {allowed_values(AllDbtVars, problem['loc'])}"
+        f"setting 'vars.{name}': {pydantic_error['msg'].removeprefix('Value error, ')} "
+        f"(got {pydantic_error['input']!r}); "
+        f"allowed: {allowed_values_in_words(AllDbtVars, pydantic_error['loc'])}"
     )
 
 
@@ -293,10 +298,10 @@ def _embedding_model(name: str, entry: Mapping[str, Any]) -> EmbeddingModel:
         raise UsageError("\n".join(_entry_error(problem, name) for problem in error.errors())) from error
 
 
-def _entry_error(problem: Mapping[str, Any], entry: str) -> str:
-    key = ".".join(str(part) for part in problem["loc"])
-    name = f"setting 'vars.embedding_models.{entry}.{key}'"
-    if problem["type"] == "extra_forbidden":
-        return f"unknown {name}: {nearest(key, EmbeddingModel.model_fields)}"
-    allowed = allowed_values(EmbeddingModel, problem["loc"], mention_null=False)
-    return f"{name}: {problem['msg']} (got {problem['input']!r}); allowed: {allowed}"
+def _entry_error(pydantic_error: Mapping[str, Any], entry_name: str) -> str:
+    key = ".".join(str(part) for part in pydantic_error["loc"])
+    name = f"setting 'vars.embedding_models.{entry_name}.{key}'"
+    if pydantic_error["type"] == "extra_forbidden":
+        return f"unknown {name}: {nearest_name_hint(key, EmbeddingModel.model_fields)}"
+    allowed = allowed_values_in_words(EmbeddingModel, pydantic_error["loc"], mention_null=False)
+    return f"{name}: {pydantic_error['msg']} (got {pydantic_error['input']!r}); allowed: {allowed}"

@@ -16,7 +16,7 @@ class UsageError(NextmartError):
     """An error in an argument or a setting; the command exits with code 2."""
 
 
-def nearest(name: str, known_names: Iterable[str]) -> str:
+def nearest_name_hint(name: str, known_names: Iterable[str]) -> str:
     """Return a hint for an unknown name: the known name that is closest in spelling, or else all known names."""
     known_names = sorted(known_names)
     close = difflib.get_close_matches(name, known_names, n=1, cutoff=0.5)
@@ -24,17 +24,15 @@ def nearest(name: str, known_names: Iterable[str]) -> str:
 
 
 def register_secret(secret: str, name: str) -> None:
-    """Register a secret: from now on in this process, ``redact`` replaces it by ``<name>``."""
+    """Register a secret, so that ``redact`` replaces it by ``<name>`` from now on in this process."""
     _kept_secrets[secret] = name
 
 
 def redact(text: str) -> str:
     """Return ``text`` with secrets replaced, so that it may be stored.
 
-    A secret is replaced in every form that :func:`jobs.secret_forms.forms_of_secret` returns.
-
-    Secrets are those in the environment (:func:`jobs.secret_forms.environment_secrets`) and those that
-    ``register_secret`` was told.
+    The secrets are those in the environment (:func:`jobs.secret_forms.environment_secrets`) and those that were passed
+    to ``register_secret``. Each is replaced in every form that :func:`jobs.secret_forms.forms_of_secret` returns.
     """
     secrets = environment_secrets() | _kept_secrets
     # longer secrets are replaced first, because a secret may contain a shorter one

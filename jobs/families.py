@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator
 
-from jobs.errors import nearest
+from jobs.errors import nearest_name_hint
 
 CLASS_OF_FAMILY: Final = {
     "popularity": "popularity.Popularity",
@@ -38,7 +38,7 @@ def require_known_family(name: str) -> str:
         If there is no such family; the message suggests the family with the most similar name.
     """
     if name not in CLASS_OF_FAMILY:
-        raise ValueError(f"unknown family '{name}': {nearest(name, CLASS_OF_FAMILY)}")
+        raise ValueError(f"unknown family '{name}': {nearest_name_hint(name, CLASS_OF_FAMILY)}")
     return name
 
 

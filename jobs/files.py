@@ -1,4 +1,4 @@
-"""Finding the folders ``dbt_project`` and ``sql``, wherever nextmart is installed, and replacing files safely."""
+"""Finds the folders ``dbt_project`` and ``sql``, wherever nextmart is installed, and replaces files safely."""
 
 import contextlib
 import os
@@ -50,7 +50,8 @@ def require_disk_space(folder: Path, needed_bytes: int, purpose: str, consequenc
     Parameters
     ----------
     purpose, consequence : str
-        The first and the last words of the error's message.
+        What needs the space, and what was not done for lack of it; the error's message begins and ends with these
+        texts.
     """
     free = shutil.disk_usage(folder).free
     if free < needed_bytes:
@@ -82,7 +83,7 @@ def lock_against_writers(file: IO[Any]) -> bool:
 
 
 def copy_owner_and_mode(old_file: Path, new_file: Path) -> None:
-    """Give a new file, which is to replace an old one, the old one's mode, owner and group, as far as it is allowed."""
+    """Give a new file the mode, owner and group of the old file that it will replace, as far as this process may."""
     present = old_file.stat()
     new_file.chmod(present.st_mode)
     if os.name == "posix":

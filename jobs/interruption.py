@@ -1,4 +1,4 @@
-"""Ending a command by Ctrl-C or SIGTERM: both raise an ``Interruption``, after which every block cleans up."""
+"""Ends a command at Ctrl-C or SIGTERM: both raise an ``Interruption``, so that every ``with`` block cleans up."""
 
 import signal
 import threading
@@ -14,23 +14,24 @@ _also_stopped: list[Callable[[], None]] = []
 
 
 class Interruption(KeyboardInterrupt):
-    """The end of a command by a signal.
+    """The exception that ends a command after a signal.
 
     Attributes
     ----------
     source : str
         What ended the command: ``Ctrl-C`` or ``SIGTERM``.
     exit_code : int
+        The exit code of the command.
     """
 
-    def __init__(self, number: signal.Signals) -> None:
+    def __init__(self, received_signal: signal.Signals) -> None:
         super().__init__()
-        self.source = "Ctrl-C" if number == signal.SIGINT else number.name
-        self.exit_code = EXIT_CODES[number]
+        self.source = "Ctrl-C" if received_signal == signal.SIGINT else received_signal.name
+        self.exit_code = EXIT_CODES[received_signal]
 
 
 def is_interrupted() -> bool:
-    """Tell whether a signal has interrupted the command; an error that is raised then is a consequence."""
+    """Tell whether a signal has interrupted the command; an error that is raised later is a consequence of that."""
     return bool(_received)
 
 
@@ -38,8 +39,8 @@ def is_interrupted() -> bool:
 def interruptible() -> Iterator[None]:
     """Raise an :class:`Interruption` in the ``with`` block at Ctrl-C or SIGTERM.
 
-    DuckDB turns what is raised during a query into an error of its own; the block ends by the interruption all the
-    same. Signals are the main thread's: a block of another thread changes nothing.
+    DuckDB turns an exception that is raised during a query into an error of its own; an ``Interruption`` leaves the
+    block all the same. Only the main thread gets signals, so a block of another thread changes nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -58,8 +59,11 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def stopping(stop: Callable[[], None]) -> Iterator[None]:
-    """Let a signal call ``stop`` too, during the ``with`` block: of what works on in threads that Python can't end."""
+def call_on_signal(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` if a signal comes during the ``with`` block.
+
+    ``stop`` ends work in threads that Python can't interrupt, such as a query of DuckDB.
+    """
     _also_stopped.append(stop)
     try:
         yield
@@ -67,8 +71,8 @@ def stopping(stop: Callable[[], None]) -> Iterator[None]:
         _also_stopped.remove(stop)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - every handler gets the frame
-    _received.append(signal.Signals(number))
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - every handler gets the frame
+    _received.append(signal.Signals(signal_number))
     for stop in _also_stopped:
         stop()
     raise Interruption(_received[0])

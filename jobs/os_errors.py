@@ -24,13 +24,13 @@ _REASONS = {
 def os_error_text(error: OSError) -> str:
     """Return an error of the operating system as one line: the file, the reason, and what to do."""
     reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-    names = [_shortened_name(str(name)) for name in (error.filename, error.filename2) if name is not None]
+    names = [_shortened_file_name(str(name)) for name in (error.filename, error.filename2) if name is not None]
     return f"{' to '.join(names)}: {reason}" if names else reason
 
 
-def _shortened_name(name: str) -> str:
+def _shortened_file_name(file_name: str) -> str:
     return (
-        name
-        if len(name) <= NAME_LENGTH_SHOWN
-        else f"{name[: NAME_LENGTH_SHOWN // 2]}…{name[-NAME_LENGTH_SHOWN // 2 :]}"
+        file_name
+        if len(file_name) <= NAME_LENGTH_SHOWN
+        else f"{file_name[: NAME_LENGTH_SHOWN // 2]}…{file_name[-NAME_LENGTH_SHOWN // 2 :]}"
     )

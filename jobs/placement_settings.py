@@ -24,7 +24,7 @@ Rank = Annotated[int, Field(ge=1, le=MAX_K)]
 
 
 class ExcludeSettings(BaseModel):
-    """The key ``exclude`` of a placement: items with which the visitor had certain events lately are left out."""
+    """The key ``exclude`` of a placement leaves out items with which the visitor had events of given types lately."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -81,7 +81,7 @@ class PlacementSettings(BaseModel):
         return limits
 
     @model_validator(mode="after")
-    def _require_fitting_ranks(self) -> "PlacementSettings":
+    def _require_each_rank_and_pinned_item_once(self) -> "PlacementSettings":
         for rank in self.pins:
             if rank in self.slots:
                 raise ValueError(f"rank {rank} has a pin and a slot; give it one of the two")
@@ -92,13 +92,14 @@ class PlacementSettings(BaseModel):
         return self
 
 
-def require_placement_names(placements: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
+def require_valid_placement_names(placements: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
     """Check the names of placements, and return the placements.
 
     Raises
     ------
     ValueError
-        If a name is ``default``, starts with a digit or ``-``, or has signs besides letters, digits, ``_`` and ``-``.
+        If a name is ``default``, starts with a digit or ``-``, or has characters other than letters, digits, ``_``,
+        ``-``.
     """
     for name in placements:
         if name == DEFAULT_PLACEMENT:

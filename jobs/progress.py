@@ -1,7 +1,6 @@
-"""What people read: reports on stdout; progress on stderr, as a bar if stderr is a terminal, else as lines.
+"""Prints what people read: results on stdout; progress on stderr, as a bar if stderr is a terminal, else as lines.
 
-Texts may come from others: from files, feeds, services and errors. Their control characters are never printed, and no
-secret is.
+Texts may come from others: from files, feeds, services and errors. So control characters and secrets are never printed.
 """
 
 import sys
@@ -31,7 +30,7 @@ def say(text: str) -> None:
     print(printable(redact(text)), file=sys.stderr, flush=True)  # noqa: T201
 
 
-def report(text: str) -> None:
+def print_result(text: str) -> None:
     """Write a result to stdout, without control characters and secrets."""
     print(printable(redact(text)), flush=True)  # noqa: T201
 
@@ -42,18 +41,18 @@ def printable(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """Return ``text`` as printable text without line breaks, which could pass for lines of a report."""
+    """Return ``text`` as printable text on one line, so that a part of it can't look like a line of nextmart's own."""
     return printable(" ".join(text.split()))
 
 
 def stage_line(stage_name: str, counts: str, seconds: float) -> str:
-    """Return the line about a stage of a build that has ended: its name, its counts, and its seconds."""
+    """Return a line for people on a stage of a build that has ended: its name, what it counted, and its seconds."""
     return f"{stage_name:<17}{counts:<50}{seconds:>7.1f} s"
 
 
 @contextmanager
 def progress(title: str, total_units: int) -> Iterator[ReportProgress]:
-    """Show progress, speed and remaining time of ``total_units`` units of work; yield a function that reports units."""
+    """Show how much of ``total_units`` units of work is done; yield a function that reports finished units."""
     console = Console(stderr=True)
     started_at = last_line_at = time.monotonic()
     done = 0

@@ -1,4 +1,4 @@
-"""The settings of publish targets: each table ``[publish.NAME]`` of ``nextmart.toml`` describes a place for a copy."""
+"""The settings of publish targets: a table ``[publish.NAME]`` of ``nextmart.toml`` for each place that gets a copy."""
 
 import re
 from pathlib import Path
@@ -29,7 +29,7 @@ class PublishTarget(BaseModel):
     replaced whole."""
 
     @model_validator(mode="after")
-    def _check_path(self) -> "PublishTarget":
+    def _require_valid_database_path(self) -> "PublishTarget":
         if self.type == "postgres" or self.type == "ducklake":
             self.database()
         return self
@@ -45,13 +45,13 @@ class PublishTarget(BaseModel):
         return self.model_copy(update={"path": self.database().with_absolute_path(folder).path})
 
 
-def require_target_names(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
+def require_valid_target_names(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
     """Check the names of publish targets, and return the targets.
 
     Raises
     ------
     ValueError
-        If a name has other signs than letters, digits and ``_``, or starts with a digit.
+        If a name has characters other than letters, digits and ``_``, or starts with a digit.
     """
     for name in targets:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
@@ -60,5 +60,5 @@ def require_target_names(targets: dict[str, PublishTarget]) -> dict[str, Publish
 
 
 def targets_by_setting(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
-    """Return the publish targets by the names that messages use for their settings, such as ``[publish.bi]``."""
+    """Return the publish targets by the names of their settings in messages, such as ``[publish.bi]``."""
     return {f"[publish.{name}]": target for name, target in targets.items()}

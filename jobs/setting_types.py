@@ -16,7 +16,7 @@ _BOUNDS = {
 }
 
 
-def allowed_values(
+def allowed_values_in_words(
     model_class: type[BaseModel], error_location: tuple[int | str, ...], *, mention_null: bool = True
 ) -> str:
     """Describe the allowed values of a field, as in ``number, above 0``; an empty text if there is no such field.
@@ -24,7 +24,7 @@ def allowed_values(
     Parameters
     ----------
     error_location : tuple
-        The error_location of an error as pydantic gives it; only its first part, the field's name, is used.
+        The location of an error as pydantic gives it; only its first part, the field's name, is used.
     """
     field = model_class.model_json_schema()["properties"].get(str(error_location[0])) if error_location else None
     return type_in_words(field, mention_null=mention_null) if field else ""
@@ -51,7 +51,7 @@ def type_in_words(field_schema: Mapping[str, Any], *, mention_null: bool = False
 def _type_name_in_words(field_schema: Mapping[str, Any]) -> str:
     if field_schema.get("type") == "array":
         return f"list of {_type_name_in_words(field_schema['items'])}s"
-    if "$ref" in field_schema:  # a table with keys of its own
+    if "$ref" in field_schema:  # pydantic describes a table with fixed keys by a reference
         return "table"
     if field_schema.get("type") == "object":
         values = field_schema.get("additionalProperties")

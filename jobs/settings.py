@@ -25,12 +25,12 @@ from pydantic_settings import (
 
 from jobs.arm_settings import ArmSettings
 from jobs.attachments import AttachedDatabase
-from jobs.dbt_vars import JobVars, all_vars, complete_vars, default_vars
-from jobs.errors import UsageError, nearest
+from jobs.dbt_vars import JobVars, all_vars, check_configured_vars, default_vars
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.families import Family
-from jobs.placement_settings import ExcludeSettings, PlacementSettings, require_placement_names
-from jobs.publish_targets import PublishTarget, require_target_names
-from jobs.setting_types import allowed_values
+from jobs.placement_settings import ExcludeSettings, PlacementSettings, require_valid_placement_names
+from jobs.publish_targets import PublishTarget, require_valid_target_names
+from jobs.setting_types import allowed_values_in_words
 
 FILE_NAME = "nextmart.toml"
 PREFIX = "NEXTMART_"
@@ -42,7 +42,7 @@ NOT_SETTINGS = {
 
 
 class PromptPrice(BaseModel):
-    """Prices of a fine-tuned language model, in US dollars for each million tokens."""
+    """Prices of a language model that a service fine-tunes, in US dollars for each million tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     variant_min_cosine: float = Field(0.8, ge=0, le=1)
     """Least cosine between the embeddings of two items that are variants by their titles and brands."""
 
-    # --- JobVars ---
+    # --- Values of dbt vars ---
     vars: dict[str, Any] = {}
     """Values of dbt vars, from the table `[vars]`."""
 
@@ -259,15 +259,15 @@ class Settings(BaseSettings):
     @classmethod
     def _check_names_and_complete_target_paths(cls, targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
         folder = settings_file().parent
-        return {name: target.with_absolute_path(folder) for name, target in require_target_names(targets).items()}
+        return {name: target.with_absolute_path(folder) for name, target in require_valid_target_names(targets).items()}
 
     @field_validator("placements")
     @classmethod
-    def _check_placement_names(cls, placements: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
-        return require_placement_names(placements)
+    def _require_valid_placement_names(cls, placements: dict[str, PlacementSettings]) -> dict[str, PlacementSettings]:
+        return require_valid_placement_names(placements)
 
     @model_validator(mode="after")
-    def _require_trained_control(self) -> "Settings":
+    def _require_trained_control_model(self) -> "Settings":
         if self.arms and self.arms.control_model not in ("popularity", *self.models):
             raise ValueError(
                 f"[arms] control_model = '{self.arms.control_model}': the setting models lacks this family, so that no "
@@ -282,7 +282,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _require_two_usable_files(self) -> "Settings":
+    def _require_usable_file_paths(self) -> "Settings":
         for name in ("warehouse", "published"):
             path = getattr(self, name)
             if not path.name:
@@ -306,7 +306,7 @@ class Settings(BaseSettings):
     @field_validator("vars")
     @classmethod
     def _check_and_complete_vars(cls, configured_vars: dict[str, Any]) -> dict[str, Any]:
-        return complete_vars(configured_vars)
+        return check_configured_vars(configured_vars)
 
     @classmethod
     def settings_customise_sources(
@@ -317,7 +317,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where settings are read: environment variables win over ``nextmart.toml``; no dotenv file is read."""
+        """Return the sources of settings, the strongest first: arguments, environment variables, ``nextmart.toml``."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, settings_file())
 
     def merged_vars(self) -> dict[str, Any]:
@@ -325,7 +325,7 @@ class Settings(BaseSettings):
         return {**default_vars(), **self.vars}
 
     def problem_of_outcome_days(self, outcome_days: int) -> str:
-        """Return why outcomes can't have rows for so many days; an empty text if their lists are all kept."""
+        """Return why so many days can't have outcomes; an empty text if the lists of all these days are kept."""
         kept = self.published_lists_days
         if outcome_days <= kept:
             return ""
@@ -365,7 +365,7 @@ class Settings(BaseSettings):
 def settings_file() -> Path:
     """Return the path of ``nextmart.toml``: in the working folder, or where the user has started dbt.
 
-    dbt changes to the folder of its project, and ``PWD`` is still the folder in which it was started.
+    dbt changes its working folder to its project; the environment variable ``PWD`` still names where it was started.
     """
     started_in = Path(os.environ.get("PWD", ""))
     is_in_dbt = Path("dbt_project.yml").exists() and not Path(FILE_NAME).exists()
@@ -384,7 +384,7 @@ def load_settings(**overrides: Any) -> Settings:
     known = [PREFIX + field.upper() for field in Settings.model_fields]
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in NOT_SETTINGS and name.upper() not in known:
-            raise UsageError(f"unknown setting in the environment: {name}; {nearest(name, known)}")
+            raise UsageError(f"unknown setting in the environment: {name}; {nearest_name_hint(name, known)}")
     overrides = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**overrides)
@@ -401,37 +401,41 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _origin_of_value(name: str, overrides: Collection[str]) -> str:
-    """Return where the value of a setting stands, as an error message begins; empty if it stands nowhere."""
+    """Return where a setting was given, as the beginning of an error message: ``--seed: ``, or the name of a file."""
     variable = PREFIX + name.upper()
     if name in overrides:
         return "dbt: " if name == "vars" else f"--{name.replace('_', '-')}: "
     return f"{variable}: " if variable in os.environ else f"{settings_file()}: "
 
 
-def _describe_error(problem: Mapping[str, Any], overrides: Collection[str]) -> str:
-    location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
+def _describe_error(pydantic_error: Mapping[str, Any], overrides: Collection[str]) -> str:
+    location, message = pydantic_error["loc"], str(pydantic_error["msg"]).removeprefix("Value error, ")
     name = ".".join(str(part) for part in location)
-    place = _origin_of_value(str(location[0]), overrides) if location else ""
+    origin = _origin_of_value(str(location[0]), overrides) if location else ""
     if location[:1] in (("attach",), ("publish",)):
-        return _describe_database_error(location, problem["type"], message)
+        return _describe_database_error(location, pydantic_error["type"], message)
     if location[:1] == ("placements",) and len(location) > 1:
-        return _describe_placement_error(problem, place, message)
-    if problem["type"] == "extra_forbidden" and len(location) == 1:
+        return _describe_placement_error(pydantic_error, origin, message)
+    if pydantic_error["type"] == "extra_forbidden" and len(location) == 1:
         hint = (
-            "it is a dbt var: write it below [vars]" if name in default_vars() else nearest(name, Settings.model_fields)
+            "it is a dbt var: write it below [vars]"
+            if name in default_vars()
+            else nearest_name_hint(name, Settings.model_fields)
         )
         return f"unknown setting '{name}' in {settings_file()}: {hint}"
     if not location:
         return message
     of_price = location[0] == "prompt_prices" and len(location) == 3
-    if problem["type"] == "extra_forbidden" and of_price:
-        return f"{place}unknown setting '{name}': {nearest(str(location[2]), PromptPrice.model_fields)}"
-    if problem["type"] == "extra_forbidden" and location[0] == "arms":
-        return f"{place}unknown setting '{name}': {nearest(str(location[1]), ArmSettings.model_fields)}"
-    says_what_is_allowed = problem["type"] == "value_error"
-    words = allowed_values(*((PromptPrice, location[2:]) if of_price else (Settings, location)), mention_null=False)
+    if pydantic_error["type"] == "extra_forbidden" and of_price:
+        return f"{origin}unknown setting '{name}': {nearest_name_hint(str(location[2]), PromptPrice.model_fields)}"
+    if pydantic_error["type"] == "extra_forbidden" and location[0] == "arms":
+        return f"{origin}unknown setting '{name}': {nearest_name_hint(str(location[1]), ArmSettings.model_fields)}"
+    says_what_is_allowed = pydantic_error["type"] == "value_error"
+    words = allowed_values_in_words(
+        *((PromptPrice, location[2:]) if of_price else (Settings, location)), mention_null=False
+    )
     allowed = "" if says_what_is_allowed else f"; allowed: {words}"
-    return f"{place}setting '{name}': {message} (got {problem['input']!r}){allowed}"
+    return f"{origin}setting '{name}': {message} (got {pydantic_error['input']!r}){allowed}"
 
 
 def _describe_database_error(location: tuple[int | str, ...], error_type: str, message: str) -> str:
@@ -439,20 +443,20 @@ def _describe_database_error(location: tuple[int | str, ...], error_type: str, m
     table, key = f"[{'.'.join(map(str, location[:2]))}]", ".".join(map(str, location[2:]))
     if error_type == "extra_forbidden":
         known = (AttachedDatabase if location[0] == "attach" else PublishTarget).model_fields
-        return f"{table} in {FILE_NAME}: unknown key '{key}'; {nearest(key, known)}"
+        return f"{table} in {FILE_NAME}: unknown key '{key}'; {nearest_name_hint(key, known)}"
     return f"{table}{' ' if key else ''}{key}: {message.removeprefix('Value error, ')}"
 
 
-def _describe_placement_error(problem: Mapping[str, Any], place: str, message: str) -> str:
+def _describe_placement_error(pydantic_error: Mapping[str, Any], origin: str, message: str) -> str:
     """Return the message on an error in ``[placements.NAME]``, with the key and its value, or the nearest known key."""
     # for a wrong rank in `pins` or `slots`, pydantic's location holds the text of the rank and then "[key]"
-    name, *keys = (str(part) for part in problem["loc"][1:] if part != "[key]")
-    where, key = f"{place}[placements.{name}]", ".".join(keys)
-    if problem["type"] == "extra_forbidden":
+    name, *keys = (str(part) for part in pydantic_error["loc"][1:] if part != "[key]")
+    where, key = f"{origin}[placements.{name}]", ".".join(keys)
+    if pydantic_error["type"] == "extra_forbidden":
         known = ExcludeSettings.model_fields if keys[:-1] == ["exclude"] else PlacementSettings.model_fields
-        return f"{where}: unknown key '{key}': {nearest(keys[-1], known)}"
-    if problem["type"] == "missing":
+        return f"{where}: unknown key '{key}': {nearest_name_hint(keys[-1], known)}"
+    if pydantic_error["type"] == "missing":
         return f"{where}: the key '{key}' is missing"
-    if not key or problem["type"] == "value_error":
+    if not key or pydantic_error["type"] == "value_error":
         return f"{where}{' ' if key else ''}{key}: {message}"
-    return f"{where} {key} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{where} {key} = {pydantic_error['input']!r}: {message[0].lower()}{message[1:]}"

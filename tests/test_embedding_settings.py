@@ -13,8 +13,8 @@ def models(**entries):
 
 def test_an_entry_of_the_users_is_added_to_the_known_ones():
     settings = models(mine={"provider": "openai", "dimensions": 8})
-    assert settings.job_vars().embedding.name == "all-MiniLM-L6-v2"
-    mine = settings.with_embedding_model("mine", None).job_vars().embedding
+    assert settings.job_vars().chosen_embedding_model.name == "all-MiniLM-L6-v2"
+    mine = settings.with_embedding_model("mine", None).job_vars().chosen_embedding_model
     assert (mine.name, mine.model, mine.provider, mine.dimensions, mine.price) == ("mine", "mine", "openai", 8, None)
 
 
@@ -22,19 +22,19 @@ def test_an_entry_may_change_a_part_of_a_known_one():
     settings = models(**{"text-embedding-3-small": {"price": 0.01}}).with_embedding_model(
         "text-embedding-3-small", None
     )
-    model = settings.job_vars().embedding
+    model = settings.job_vars().chosen_embedding_model
     assert (model.price, model.dimensions, model.provider) == (0.01, 1536, "openai")
 
 
 def test_a_name_may_stand_for_a_models_shorter_vectors():
     entry = {"model": "text-embedding-3-small", "provider": "openai", "dimensions": 256}
-    model = models(short=entry).with_embedding_model("short", None).job_vars().embedding
+    model = models(short=entry).with_embedding_model("short", None).job_vars().chosen_embedding_model
     assert (model.name, model.model, model.dimensions) == ("short", "text-embedding-3-small", 256)
 
 
 def test_another_provider_of_the_same_model_changes_nothing_else():
-    before = Settings().with_embedding_model("text-embedding-3-small", None).job_vars().embedding
-    after = Settings().with_embedding_model("text-embedding-3-small", "openai-batch").job_vars().embedding
+    before = Settings().with_embedding_model("text-embedding-3-small", None).job_vars().chosen_embedding_model
+    after = Settings().with_embedding_model("text-embedding-3-small", "openai-batch").job_vars().chosen_embedding_model
     assert after == before.model_copy(update={"provider": "openai-batch"})
 
 
@@ -48,7 +48,7 @@ def test_the_file_is_read(tmp_path, monkeypatch):
     (tmp_path / "nextmart.toml").write_text(
         '[vars]\nembedding_model = "mine"\n[vars.embedding_models.mine]\nprovider = "local"\ndimensions = 8\n'
     )
-    assert load_settings().job_vars().embedding.dimensions == 8
+    assert load_settings().job_vars().chosen_embedding_model.dimensions == 8
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_the_file_is_read(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_a_wrong_entry_is_refused_by_name(entry, says):
     with pytest.raises(UsageError, match=says):
-        _ = models(mine=entry).with_embedding_model("mine", None).job_vars().embedding
+        _ = models(mine=entry).with_embedding_model("mine", None).job_vars().chosen_embedding_model
 
 
 def test_an_unknown_model_is_refused_with_the_nearest_and_what_to_write():
     for provider in (None, "openai-batch"):
         with pytest.raises(UsageError, match=r"'text-embedding-3-smal' .* did you mean 'text-embedding-3-small'"):
-            _ = Settings().with_embedding_model("text-embedding-3-smal", provider).job_vars().embedding
+            _ = Settings().with_embedding_model("text-embedding-3-smal", provider).job_vars().chosen_embedding_model
 
 
 def test_entries_that_are_no_tables_are_refused():

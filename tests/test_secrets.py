@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from jobs.errors import UsageError, redact, register_secret
-from jobs.progress import report, say
-from jobs.services.client import make_openai_client
+from jobs.progress import print_result, say
+from jobs.services.openai_client import make_openai_client
 from jobs.warehouse.connection import connect, prepare_warehouse
 from jobs.warehouse.job_runs import job_run
 
@@ -76,7 +76,7 @@ def test_a_kept_secret_is_replaced_in_every_form():
 
 def test_nothing_that_is_printed_or_recorded_holds_a_secret(key, capsys, tmp_path):
     say(f"progress {key}")
-    report(f"report {key}")
+    print_result(f"report {key}")
     assert key not in "".join(capsys.readouterr())
     with connect(tmp_path / "w.duckdb") as connection:
         prepare_warehouse(connection)

@@ -1,7 +1,7 @@
-"""The command line: reads settings, opens the warehouse, calls one thing, prints the result.
+"""The command line: a command reads the settings, opens the warehouse, calls one function and prints the result.
 
-Results go to stdout: a report for people, or with ``--json`` a summary for machines, of an error too. Progress,
-warnings and errors go to stderr.
+Results go to stdout: a text for people, or with ``--json`` a summary for machines. With ``--json`` an error goes to
+stdout too. Progress, warnings and errors go to stderr.
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 130 interrupted by Ctrl-C, 143 ended by SIGTERM.
 
 May import every other folder.

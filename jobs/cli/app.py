@@ -12,11 +12,11 @@ from typer.core import TyperGroup
 from jobs.cli.output import print_message_and_exit
 from jobs.errors import redact
 from jobs.interruption import Interruption, interruptible
-from jobs.progress import report
+from jobs.progress import print_result
 
 
 class InterruptibleCommands(TyperGroup):
-    """The commands; Ctrl-C and SIGTERM end each of them with a message, and an exit code of the signal."""
+    """The group of all commands. If Ctrl-C or SIGTERM ends one, a message says so; the exit code tells the signal."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         """Run the command that was typed."""
@@ -42,14 +42,14 @@ app = typer.Typer(
 
 def _print_version(is_wanted: bool) -> None:
     if is_wanted:
-        report(f"nextmart {version('nextmart')}")
+        print_result(f"nextmart {version('nextmart')}")
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(help="Next-item recommendation tables from a warehouse's own events and catalogue.")
 def options_of_every_command(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version, and end.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    """Next-item recommendation tables from a warehouse's own events and catalogue."""
+    """Take the options that stand before the command's name."""

@@ -14,10 +14,10 @@ from jobs.os_errors import os_error_text
 
 
 def main() -> None:
-    """Run the command line; known errors print as one clear message, with ``--json`` as JSON on stdout too."""
+    """Run the command line, and print an expected error as one message; with ``--json`` also as JSON on stdout."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a sign is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # signs that the terminal can't show are escaped
     try:
         if is_one_of_several_processes():
             from jobs.orchestration import workers  # imported here, because a single process need not load torch
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _run_app() -> None:
-    """Run the command that the arguments name; a wrong argument is a UsageError if the caller wants JSON."""
+    """Run the command that the arguments name; with ``--json``, a wrong argument raises UsageError."""
     if not wants_json():
         app()
         return

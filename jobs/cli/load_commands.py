@@ -1,4 +1,4 @@
-"""Getting data into the warehouse: `load` and `init`."""
+"""The commands that bring data into the warehouse: `load`, and `init`, which proposes the settings for it."""
 
 import shlex
 import sys
@@ -14,19 +14,19 @@ from jobs.cli.output import print_outcome
 from jobs.cli.warehouse_opening import open_warehouse
 from jobs.commands import load_options
 from jobs.commands.init import make_init_proposal
-from jobs.commands.load import check_load, load
+from jobs.commands.load import load, load_and_roll_back
 from jobs.commands.load_summary import load_summary_lines
 from jobs.errors import UsageError
 from jobs.loading.attached_tables import source_databases
 from jobs.loading.feed_settings import Feed
 from jobs.loading.sources import LoadRules
-from jobs.progress import report, say
+from jobs.progress import print_result, say
 from jobs.settings import FILE_NAME, load_settings
-from jobs.warehouse.attached import attach_needed_databases
+from jobs.warehouse.attached_databases import attach_needed_databases
 from jobs.warehouse.connection import connect
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.lock import warehouse_lock
-from jobs.warehouse.missing import require_no_orphaned_publication
+from jobs.warehouse.missing_warehouse import require_no_orphaned_publication
 
 
 @app.command("load")
@@ -58,7 +58,7 @@ def load_command(
     wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
-    """Append what is new of feeds, or files, to the raw tables; the same file twice changes nothing."""
+    """Append the new rows of feeds or files to the raw tables; to load a file a second time changes nothing."""
     settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     file_options = {
         "--map": map_,
@@ -94,7 +94,7 @@ def load_command(
             closing(connect(path, wait_seconds=settings.wait_seconds)) as connection,
         ):
             attach_needed_databases(connection, settings.attach, databases)
-            run_record, reports = check_load(connection, sources, rules)
+            run_record, reports = load_and_roll_back(connection, sources, rules)
     else:
         if not create:
             require_no_orphaned_publication(settings.warehouse, settings.published)
@@ -103,7 +103,7 @@ def load_command(
             job_run(connection, "load") as run_record,
         ):
             reports = load(connection, sources, run_record, rules)
-    texts = load_summary_lines(run_record.detail, reports, is_check=check_only)
+    texts = load_summary_lines(run_record.detail, reports, was_rolled_back=check_only)
     print_outcome(run_record.summary(), "\n".join(texts) or "nothing is new", as_json)
     if run_record.status == "unusable":
         sys.exit(1)
@@ -132,7 +132,7 @@ def init_command(
         files = shlex.split(typer.prompt("Files or folders with events and items, with blanks between them", err=True))
     proposal = make_init_proposal(files)
     if print_only and not as_json:
-        report(proposal.toml_text.removesuffix("\n"))
+        print_result(proposal.toml_text.removesuffix("\n"))
     elif not print_only:
         with target.open("x", encoding="utf-8") as output:
             output.write(proposal.toml_text)

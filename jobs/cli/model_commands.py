@@ -1,4 +1,4 @@
-"""One job each: `embed`, `train`, `evaluate`, `recommend`, `place`, `pin`, `unpin`, `rollback` and `experiment`."""
+"""The commands that run one job: embed, train, evaluate, recommend, place, pin, unpin, rollback and experiment."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from jobs.cli.app import app
 from jobs.cli.options import Json, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
 from jobs.cli.warehouse_opening import open_warehouse
-from jobs.commands.terminal import embed_summary_line, print_plans
+from jobs.commands.terminal import embed_summary_line, print_embedding_plans
 from jobs.embedding.backfill import EmbedOptions
 from jobs.embedding.plan import plan_embedding, plans_as_dictionary
 from jobs.errors import NextmartError
@@ -63,7 +63,7 @@ def embed_command(
     wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
-    """Give every item text without an embedding one."""
+    """Make an embedding for each item text that has none yet."""
     settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds).with_embedding_model(model, provider)
     with open_warehouse(settings) as connection, _explain_missing_tables("embed"):
         if dry_run:
@@ -71,7 +71,7 @@ def embed_command(
             if as_json:
                 print_outcome(plans_as_dictionary(embedding_plans), "", as_json)
             else:
-                print_plans(embedding_plans)
+                print_embedding_plans(embedding_plans)
             return
         done = run_job("embed", connection, settings, options=EmbedOptions(max_cost, retry_failed))
     print_outcome(done, embed_summary_line(done), as_json)
@@ -96,7 +96,7 @@ def experiment_command(
     wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
-    """Compare models, seeds and settings on one protocol; what is done already is not done again."""
+    """Compare models, seeds and settings by one evaluation protocol; finished runs are not repeated."""
     from jobs.experiments.command import run_experiment  # imported here, because other commands need not load torch
     from jobs.experiments.spec import read_experiment
 
@@ -127,7 +127,7 @@ def _change_live_model(
 def pin_command(
     model_version: str, warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False
 ) -> None:
-    """Make one model live until `nextmart unpin`; training goes on, and changes nothing about that."""
+    """Make one model live until `nextmart unpin`; training goes on, but does not change the live model."""
     _change_live_model("pin", warehouse, wait_seconds, as_json, model_version=model_version)
 
 
@@ -139,5 +139,5 @@ def unpin_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None,
 
 @app.command("rollback")
 def rollback_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
-    """Make the model live, and pin it, that was live before this one."""
+    """Make the previous live model live again, and pin it."""
     _change_live_model("rollback", warehouse, wait_seconds, as_json)

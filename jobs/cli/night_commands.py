@@ -1,4 +1,4 @@
-"""A whole night and its publication: `run`, `publish`, and `demo` on a shop of its own."""
+"""The commands that build and publish all tables: `run`, `publish`, and `demo`, which makes a shop of its own."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ from jobs.errors import UsageError
 from jobs.orchestration.dbt_build import published_counts_line, run_dbt_build
 from jobs.orchestration.settings_check import require_sound_settings
 from jobs.orchestration.torchrun import require_single_process
-from jobs.progress import report, say, stage_line
+from jobs.progress import print_result, say, stage_line
 from jobs.publish_targets import PublishTarget, targets_by_setting
 from jobs.publishing.publication_record import record_publication_if_missing
 from jobs.publishing.publish import publish
@@ -38,8 +38,8 @@ from jobs.reporting.report_file import default_report_path
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.dbt_tables import require_current_columns
 from jobs.warehouse.job_runs import job_run
-from jobs.warehouse.lock import SECONDS_FOR_READERS, lock_file, warehouse_lock
-from jobs.warehouse.missing import require_warehouse
+from jobs.warehouse.lock import SECONDS_FOR_READERS, lock_file_path, warehouse_lock
+from jobs.warehouse.missing_warehouse import require_warehouse
 from jobs.warehouse.schema import full_refresh_reasons, record_full_refresh
 
 
@@ -96,7 +96,7 @@ def publish_command(
     wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
-    """Swap in a verified copy of the public tables for readers."""
+    """Replace the published file by a verified copy of the public tables."""
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
     extra_targets = {"--to": _parse_extra_target(*to)} if to else {}
     summary = _publish(settings, allow_shrink=allow_shrink, extra_targets=extra_targets)
@@ -123,16 +123,21 @@ def _parse_extra_target(type_name: str, path: str) -> PublishTarget:
 def _build_and_publish(
     settings: Settings, *, full_refresh: bool = False, allow_shrink: bool = False, verbose: bool
 ) -> dict[str, Any]:
-    """Build everything and publish it; a program that opens the warehouse in between is waited for."""
+    """Build everything and publish it. If a program opens the warehouse in between, wait until it has closed it."""
     run_dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     if full_refresh:
-        with open_warehouse(_with_longer_wait(settings), view_schemas=(), is_first_opening=False) as connection:
+        with open_warehouse(
+            _with_longer_wait(settings), view_schemas=(), is_first_opening_of_command=False
+        ) as connection:
             record_full_refresh(connection)
-    return _publish(_with_longer_wait(settings), allow_shrink=allow_shrink, is_first_opening=False)
+    return _publish(_with_longer_wait(settings), allow_shrink=allow_shrink, is_first_opening_of_command=False)
 
 
 def _with_longer_wait(settings: Settings) -> Settings:
-    """Return settings for a run that has begun, which must not fail because a program has the warehouse open."""
+    """Return settings with a longer wait for the warehouse.
+
+    A run that has begun must not fail because another program has the warehouse open for a while.
+    """
     return settings.model_copy(update={"wait_seconds": max(settings.wait_seconds, SECONDS_FOR_READERS)})
 
 
@@ -140,13 +145,15 @@ def _publish(
     settings: Settings,
     *,
     allow_shrink: bool = False,
-    is_first_opening: bool = True,
+    is_first_opening_of_command: bool = True,
     extra_targets: Mapping[str, PublishTarget] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Publish the tables, and copy them to the publish targets of the settings and of the command line."""
     started_at = monotonic()
     with (
-        open_warehouse(settings, view_schemas=("recommendations",), is_first_opening=is_first_opening) as connection,
+        open_warehouse(
+            settings, view_schemas=("recommendations",), is_first_opening_of_command=is_first_opening_of_command
+        ) as connection,
         job_run(connection, "publish") as run_record,
     ):
         publish(connection, settings, run_record, allow_shrink=allow_shrink)
@@ -178,7 +185,8 @@ def demo_command(
         **DEMO_SETTINGS,
     )
     with ExitStack() as turn:
-        if lock_file(settings.warehouse).exists():  # else nobody has it, and a refused demo leaves none
+        # a missing lock file is not made yet, so that a demo that is refused leaves no file behind
+        if lock_file_path(settings.warehouse).exists():
             turn.enter_context(warehouse_lock(settings.warehouse))
         remove_earlier_demo(settings.warehouse, settings.published)
         turn.enter_context(warehouse_lock(settings.warehouse))
@@ -193,4 +201,4 @@ def demo_command(
         print_outcome(summary, "", as_json)
     else:
         print_recommendations(settings.published, settings.warehouse)
-        report(f"report to open in a browser: {page}" if has_report else "report: pip install 'nextmart[report]'")
+        print_result(f"report to open in a browser: {page}" if has_report else "report: pip install 'nextmart[report]'")

@@ -8,13 +8,13 @@ from typing import Any, NoReturn
 
 import duckdb
 
-from jobs.progress import report, say
+from jobs.progress import print_result, say
 from jobs.warehouse.damage import damage_advice
 
 
 def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
     """Print the outcome on stdout: ``text`` for people, or ``summary`` as JSON for machines."""
-    report(json.dumps(summary, default=str) if as_json else text)
+    print_result(json.dumps(summary, default=str) if as_json else text)
 
 
 def wants_json() -> bool:
@@ -23,7 +23,7 @@ def wants_json() -> bool:
 
 
 def print_error_and_exit(error: Exception, exit_code: int, *, with_traceback: bool = False) -> NoReturn:
-    """Print an error's message, with advice where the warehouse is damaged, and end the process."""
+    """Print an error's message, with advice if the warehouse is damaged, and end the process."""
     if with_traceback or os.environ.get("NEXTMART_DEBUG"):
         say("".join(traceback.format_exception(error)))
     message = f"{type(error).__name__}: {error}" if with_traceback else str(error)
@@ -32,8 +32,8 @@ def print_error_and_exit(error: Exception, exit_code: int, *, with_traceback: bo
 
 
 def print_message_and_exit(message: str, exit_code: int) -> NoReturn:
-    """Print why the command ends on stderr, with ``--json`` as JSON on stdout too, and end the process."""
+    """Print on stderr why the command ends, with ``--json`` also as JSON on stdout, and end the process."""
     if wants_json():
-        report(json.dumps({"error": message, "exit_code": exit_code}))
+        print_result(json.dumps({"error": message, "exit_code": exit_code}))
     say(f"nextmart: {message}")
     sys.exit(exit_code)

@@ -11,7 +11,7 @@ from jobs.cli.output import print_outcome
 from jobs.reporting.nightly_report import require_report_packages
 from jobs.reporting.report_file import report_path
 from jobs.settings import load_settings
-from jobs.warehouse.missing import require_warehouse
+from jobs.warehouse.missing_warehouse import require_warehouse
 
 
 @app.command("report")

@@ -1,4 +1,4 @@
-"""The warehouse between nights: `status`, `forget`, `maintain`, `backup` and `restore`."""
+"""The commands that inspect and maintain the warehouse: `status`, `forget`, `maintain`, `backup` and `restore`."""
 
 import sys
 from pathlib import Path
@@ -21,14 +21,14 @@ from jobs.errors import NextmartError, redact
 from jobs.progress import say
 from jobs.publishing.publication_history import has_any_publication
 from jobs.publishing.targets.copying import problem_lines
-from jobs.publishing.targets.withdrawals import names_of_ducklake_targets, withdraw_person_from_targets
-from jobs.reporting.withdrawal import withdraw_person_from_report
+from jobs.publishing.targets.withdrawal_of_person import names_of_ducklake_targets, withdraw_person_from_targets
+from jobs.reporting.person_withdrawal import withdraw_person_from_report
 from jobs.settings import load_settings
-from jobs.warehouse.attached import attach_needed_databases
+from jobs.warehouse.attached_databases import attach_needed_databases
 from jobs.warehouse.connection import connect
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.lock import warehouse_lock
-from jobs.warehouse.missing import require_warehouse
+from jobs.warehouse.missing_warehouse import require_warehouse
 from jobs.warehouse.schema import require_current_version
 
 
@@ -80,13 +80,13 @@ def forget_command(
         "report": report.as_dictionary() if report else None,
     }  # fmt: skip
     print_outcome(summary, "\n".join([*lines, *copies.terminal_lines()]), as_json)
-    if problem or copies.files_still_holding_person or still_in_targets or (report and report.problem):
+    if problem or copies.warnings_about_remaining_files or still_in_targets or (report and report.problem):
         sys.exit(1)
 
 
 @app.command("maintain")
 def maintain_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None, as_json: Json = False) -> None:
-    """Upgrade the warehouse, delete what is past retention, compact the file if much is free, take a copy if set."""
+    """Upgrade the warehouse, delete old rows, compact the file if much is free, copy it if `backups_kept` is set."""
     settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     require_warehouse(settings.warehouse)
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
@@ -101,8 +101,8 @@ def backup_command(warehouse: Warehouse = None, wait_seconds: WaitSeconds = None
     require_warehouse(settings.warehouse)
     with warehouse_lock(settings.warehouse, settings.wait_seconds):
         backup = back_up(settings)
-    summary = {"file": str(backup.path), "bytes": backup.bytes}
-    print_outcome(summary, f"copied and verified: {backup.path}, {backup.bytes / 1e6:,.1f} MB", as_json)
+    summary = {"file": str(backup.path), "bytes": backup.size_bytes}
+    print_outcome(summary, f"copied and verified: {backup.path}, {backup.size_bytes / 1e6:,.1f} MB", as_json)
 
 
 @app.command("restore")
@@ -112,7 +112,7 @@ def restore_command(
     warehouse: Warehouse = None,
     as_json: Json = False,
 ) -> None:
-    """Put a copy in the place of the warehouse, which is kept beside it."""
+    """Replace the warehouse by a copy of it; the replaced file is kept beside it."""
     settings = load_settings(warehouse=warehouse)
     if list_copies:
         summary, text = list_of_copies(settings)

@@ -1,18 +1,18 @@
-"""Opening the warehouse for a command."""
+"""Opens the warehouse for a command, under the warehouse's lock."""
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
-from jobs.interruption import stopping
+from jobs.interruption import call_on_signal
 from jobs.progress import say
 from jobs.settings import Settings
-from jobs.warehouse.attached import attach_needed_databases, name_databases_in_errors
+from jobs.warehouse.attached_databases import attach_needed_databases, name_databases_in_errors
 from jobs.warehouse.clock import now
 from jobs.warehouse.clock_check import clock_warning
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 from jobs.warehouse.lock import warehouse_lock
-from jobs.warehouse.missing import require_warehouse
+from jobs.warehouse.missing_warehouse import require_warehouse
 
 
 @contextmanager
@@ -21,14 +21,21 @@ def open_warehouse(
     databases_to_attach: Iterable[str] = (),
     *,
     view_schemas: Collection[str] | None = None,
-    is_first_opening: bool = True,
+    is_first_opening_of_command: bool = True,
     create_if_missing: bool = False,
 ) -> Iterator[Connection]:
     """Take the warehouse's lock, open the warehouse, and create the jobs' tables that are missing; close it at the end.
 
-    Of the databases of ``[attach]``, those are attached that ``databases_to_attach`` names, and those that views read;
-    only views in ``view_schemas`` count, if that is given. The first opening in a command warns of a clock that has
-    jumped.
+    Parameters
+    ----------
+    databases_to_attach : iterable of str
+        Names of databases of the setting ``[attach]`` that are attached; those that views read are attached too.
+    view_schemas : collection of str, optional
+        If given, only views in these schemas decide which databases are attached.
+    is_first_opening_of_command : bool
+        Whether the command has not opened the warehouse before. Only the first opening warns of a clock that jumped.
+    create_if_missing : bool
+        Whether to make an empty warehouse if there is none.
 
     Raises
     ------
@@ -43,11 +50,11 @@ def open_warehouse(
         connection = connect(settings.warehouse, wait_seconds=max(0.0, until - monotonic()))
         try:
             prepare_warehouse(connection)
-            if is_first_opening and (warning := clock_warning(connection, now())):
+            if is_first_opening_of_command and (warning := clock_warning(connection, now())):
                 say(warning)
             attach_needed_databases(connection, settings.attach, databases_to_attach, view_schemas)
-            # a query goes on in DuckDB's threads after a signal, and the next one would wait for its end
-            with name_databases_in_errors(connection), stopping(connection.interrupt):
+            # a signal interrupts the query, which would go on in DuckDB's threads, so that the next query had to wait
+            with name_databases_in_errors(connection), call_on_signal(connection.interrupt):
                 yield connection
         finally:
             connection.close()

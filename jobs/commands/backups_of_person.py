@@ -40,33 +40,34 @@ class BackupDeletion:
 
     Attributes
     ----------
-    deleted_copies : list of Path
-        Copies that held the person.
-    new_copy : Path or None
-        The new copy that was taken before the old copies were deleted.
-    files_still_holding_person : list of str
-        Files that hold data of the person, or may hold it, and that the user has to delete; each with the reason.
+    deleted_copy_paths : list of Path
+        Paths of the copies that held data of the person.
+    new_copy_path : Path or None
+        Path of the copy that was taken before the old copies were deleted; None if none had to be deleted.
+    warnings_about_remaining_files : list of str
+        A text for each file that holds data of the person, or may hold it, and that the user has to delete: its path
+        and the reason.
     """
 
-    deleted_copies: list[Path] = field(default_factory=list)
-    new_copy: Path | None = None
-    files_still_holding_person: list[str] = field(default_factory=list)
+    deleted_copy_paths: list[Path] = field(default_factory=list)
+    new_copy_path: Path | None = None
+    warnings_about_remaining_files: list[str] = field(default_factory=list)
 
     def as_dictionary(self) -> dict[str, Any]:
         """Return the outcome as a dictionary for JSON."""
         return {
-            "deleted": [str(path) for path in self.deleted_copies],
-            "new_copy": str(self.new_copy) if self.new_copy else None,
-            "still_held": self.files_still_holding_person,
+            "deleted": [str(path) for path in self.deleted_copy_paths],
+            "new_copy": str(self.new_copy_path) if self.new_copy_path else None,
+            "still_held": self.warnings_about_remaining_files,
         }
 
     def terminal_lines(self) -> list[str]:
         """Return the outcome as lines for the terminal."""
         lines = []
-        if self.deleted_copies:
-            names = ", ".join(str(path) for path in self.deleted_copies)
-            lines.append(f"deleted, because they held this person: {names}; {self.new_copy} takes their place")
-        return lines + [f"WARN: delete it by hand: {text}" for text in self.files_still_holding_person]
+        if self.deleted_copy_paths:
+            names = ", ".join(str(path) for path in self.deleted_copy_paths)
+            lines.append(f"deleted, because they held this person: {names}; {self.new_copy_path} takes their place")
+        return lines + [f"WARN: delete it by hand: {text}" for text in self.warnings_about_remaining_files]
 
 
 def delete_copies_holding_person(settings: Settings, person: Person, visitor_ids: list[str]) -> BackupDeletion:
@@ -85,26 +86,26 @@ def delete_copies_holding_person(settings: Settings, person: Person, visitor_ids
             if copy_holds_person(path, settings.warehouse.stem, person, visitor_ids):
                 holding.append(path)
         except NextmartError:
-            outcome.files_still_holding_person.append(f"{path} is damaged, and may hold this person")
-    outcome.files_still_holding_person += [
+            outcome.warnings_about_remaining_files.append(f"{path} is damaged, and may hold this person")
+    outcome.warnings_about_remaining_files += [
         f"{path} holds this person: a copy has replaced it" for path in holding if path in set_aside
     ]
     holding = [path for path in holding if path in backups]
     if holding:
         try:
-            outcome.new_copy = back_up(settings).path
+            outcome.new_copy_path = back_up(settings).path
         except NextmartError as error:
             reason = f"holds this person, and no new copy could be taken: {error}"
-            outcome.files_still_holding_person += [f"{path} {reason}" for path in holding]
+            outcome.warnings_about_remaining_files += [f"{path} {reason}" for path in holding]
         else:
             for path in holding:
                 # the file may be gone: taking a new copy deletes the oldest copies beyond the number to keep
                 path.unlink(missing_ok=True)
-            outcome.deleted_copies = holding
+            outcome.deleted_copy_paths = holding
     return outcome
 
 
-def copy_holds_person(copy: Path, database_name: str, person: Person, visitor_ids: list[str]) -> bool:
+def copy_holds_person(copy_path: Path, database_name: str, person: Person, visitor_ids: list[str]) -> bool:
     """Tell whether a table of a copy has a row of the person, or a text that equals one of the person's ids.
 
     Raises
@@ -116,7 +117,7 @@ def copy_holds_person(copy: Path, database_name: str, person: Person, visitor_id
     is_user = person.id_type == "user"
     known = sorted({*visitor_ids, *([] if is_user else [own])})
     parameters = {"visitors": known, "user": own if is_user else None, "ids": [own]}
-    with open_read_only(copy, database_name) as connection:
+    with open_read_only(copy_path, database_name) as connection:
         for schema, table, column in connection.execute(COLUMNS_OF_IDS).fetchall():
             relation = f"{quoted(schema)}.{quoted(table)}"
             names = ("visitors",) if column == "visitor_id" else ("user",) if column == "user_id" else ("ids",)
@@ -124,7 +125,7 @@ def copy_holds_person(copy: Path, database_name: str, person: Person, visitor_id
             try:
                 found = connection.execute(query, {name: parameters[name] for name in names}).fetchone()
             except duckdb.Error as error:
-                raise NextmartError(f"{copy} can't be read") from error
+                raise NextmartError(f"{copy_path} can't be read") from error
             if found and found[0]:
                 return True
     return False

@@ -47,7 +47,7 @@ CREATE_DEVICES = """
     where user_id = {id} and visitor_id not in (select visitor_id from {user_mapping})
 """
 
-# For each dbt table that the statements read: SQL of an empty relation that is read while no build has made the table
+# dbt tables that the statements read -> SQL of an empty relation, which is read as long as no build has made the table
 EMPTY_RELATIONS = {
     "sessions.user_mapping": "(select null::varchar as visitor_id, null::varchar as user_id where false)",
     "staging.checked_events": """(
@@ -250,7 +250,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
 
     Returns
     -------
-    The visitors who lost events, or rows made from events
+    The ids of the visitors who lost events, or rows made from events
 
     Raises
     ------
@@ -286,7 +286,7 @@ def forget(connection: Connection, settings: Settings, person: Person, run_recor
 def _withdraw_visitors_if_readable(
     connection: Connection, published_file: Path, visitor_ids: list[str]
 ) -> tuple[int, str]:
-    """Delete the rows of visitors from the published file; return their number, and why the file can't be read.
+    """Delete the rows of visitors from the published file; return the number of rows, and why the file can't be read.
 
     Raises
     ------
@@ -296,14 +296,14 @@ def _withdraw_visitors_if_readable(
     try:
         return withdraw_visitors(connection, published_file, visitor_ids), ""
     except duckdb.Error:
-        problem = _why_unreadable(published_file)
+        problem = _published_file_read_error(published_file)
         if not problem:
             raise
         return 0, problem
 
 
-def _why_unreadable(published_file: Path) -> str:
-    """Return the error of reading every value of the published file; an empty text if there is none."""
+def _published_file_read_error(published_file: Path) -> str:
+    """Read every value of the published file; return the text of the error, or an empty text if there is none."""
     try:
         with connect(published_file, read_only=True) as copy:
             tables = copy.execute("select table_name from duckdb_tables() where schema_name = 'recommendations'")
@@ -406,7 +406,7 @@ def delete_collected_rows(connection: Connection, person: Person, withdrawn_row_
 
 
 def _render_event_macros(null_words: Sequence[str] = ()) -> dict[str, str]:
-    """Render dbt's macros as SQL that finds the rows of a person, and the row that dbt keeps of each event."""
+    """Return pieces of SQL by name, rendered from dbt's macros, so that ids and events are compared as dbt does."""
     macros = dbt_macros("dialect.sql", "values.sql", "events.sql")
     return {
         "visitor_id": macros.blank_as_null("visitor_id"),

@@ -10,10 +10,15 @@ from typing import Any
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
 from jobs.loading.proposals.common_names import ITEM_COLUMN_NAMES, columns_with_names
-from jobs.loading.proposals.feeds import propose_catalogue_feed, propose_plain_feed, propose_preset_feed, without_column
+from jobs.loading.proposals.feeds import (
+    propose_catalogue_feed,
+    propose_feed_without_preset,
+    propose_preset_feed,
+    without_column,
+)
 from jobs.loading.proposals.file_groups import file_groups
-from jobs.loading.proposals.proposed import FeedProposal
-from jobs.loading.proposals.samples import FileSample, mean_values_per_item, take_sample, with_value_facts
+from jobs.loading.proposals.proposal_classes import FeedProposal
+from jobs.loading.proposals.samples import FileSample, mean_distinct_values_per_item, take_sample, with_value_facts
 from jobs.loading.proposals.settings import QUESTION, SettingProposal, propose_settings
 from jobs.loading.proposals.toml_text import settings_file_text
 from jobs.loading.proposals.trials import layout_keeps_rows, try_feed
@@ -23,7 +28,7 @@ from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 MAX_TEXTS_PER_ITEM = 1.5
 """The largest mean number of different values for each item in a column of events that describes items."""
 
-MAX_ODD_SESSION_SHARE = 0.1
+MAX_SPLIT_SESSION_SHARE = 0.1
 """The largest share of sessions with several visitors, or too long ones, in a column that is taken for session ids."""
 
 
@@ -36,20 +41,20 @@ class InitProposal:
     toml_text : str
         The text of ``nextmart.toml``.
     feeds : feed's name -> FeedProposal
-    settings : tuple of SettingProposal
-    left_out_files : tuple of str
-        Files that are in no feed, each with the reason.
+    setting_proposals : tuple of SettingProposal
+    problems_of_left_out_files : tuple of str
+        A text for each file that is in no feed: its path and the reason.
     """
 
     toml_text: str
     feeds: dict[str, FeedProposal]
-    settings: tuple[SettingProposal, ...]
-    left_out_files: tuple[str, ...]
+    setting_proposals: tuple[SettingProposal, ...]
+    problems_of_left_out_files: tuple[str, ...]
 
     @property
     def question_count(self) -> int:
         """The number of questions that the user has to answer."""
-        of_settings = {setting.key for setting in self.settings if setting.status == QUESTION}
+        of_settings = {setting.key for setting in self.setting_proposals if setting.status == QUESTION}
         return sum(len(feed.questions) for feed in self.feeds.values()) + len(of_settings)
 
     def as_dictionary(self) -> dict[str, Any]:
@@ -67,8 +72,8 @@ class InitProposal:
                 }
                 for name, feed in self.feeds.items()
             },
-            "settings": [vars(setting) for setting in self.settings],
-            "problems": list(self.left_out_files),
+            "settings": [vars(setting) for setting in self.setting_proposals],
+            "problems": list(self.problems_of_left_out_files),
         }
 
     def terminal_lines(self) -> list[str]:
@@ -77,7 +82,7 @@ class InitProposal:
         for name, feed in self.feeds.items():
             files = ", ".join(feed.sample.file_patterns)
             lines.append(f"  {name:<20} {feed.kind or '?':<7} {files}: {feed.reason}")
-        lines += [f"  left out: {problem}" for problem in self.left_out_files]
+        lines += [f"  left out: {problem}" for problem in self.problems_of_left_out_files]
         # line ends in names are replaced, so that a name can't add lines that look like nextmart's own
         return [printable(" ".join(line.splitlines())) for line in lines]
 
@@ -102,7 +107,7 @@ def make_init_proposal(paths: Iterable[str]) -> InitProposal:
         feeds: dict[str, FeedProposal] = {}
         for number, group in enumerate(groups):
             try:
-                sample = take_sample(connection, group.patterns, group.first_path, f"sample_{number}")
+                sample = take_sample(connection, group.file_patterns, group.first_path, f"sample_{number}")
             except NextmartError as error:
                 problems.append(str(error))
                 continue
@@ -111,7 +116,7 @@ def make_init_proposal(paths: Iterable[str]) -> InitProposal:
         if not feeds:
             raise NextmartError("none of the files can be read:\n" + "\n".join(problems))
         feeds = _with_trial_results(
-            connection, _with_missing_item_feeds(connection, _with_shared_item_column(feeds)), variables
+            connection, _add_missing_item_feeds(connection, _with_shared_item_column(feeds)), variables
         )
     settings = tuple(propose_settings(feeds.values()))
     return InitProposal(settings_file_text(feeds, settings, problems), feeds, settings, tuple(problems))
@@ -124,11 +129,11 @@ def _propose_feed(connection: Connection, sample: FileSample, dbt_vars: dict[str
     for preset, layout in layouts:
         if layout_keeps_rows(connection, sample, layout):
             return propose_preset_feed(sample, preset, layout)
-    return propose_plain_feed(with_value_facts(connection, sample, dbt_vars))
+    return propose_feed_without_preset(with_value_facts(connection, sample, dbt_vars))
 
 
 def _with_shared_item_column(feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
-    """Return the feeds; feeds of events use the item column of the files of items, if their files have it too."""
+    """Let feeds of events name items by the same column as the files of items, if their own files have that column."""
     columns = [choice.value for feed in feeds.values() if feed.kind == "items" for choice in feed.column_proposals[:1]]
     shared = {}
     for name, feed in feeds.items():
@@ -136,14 +141,14 @@ def _with_shared_item_column(feeds: dict[str, FeedProposal]) -> dict[str, FeedPr
         common = next((column for column in columns if column in feed.sample.column_types), None)
         if feed.kind == "events" and own and common and own not in columns:
             remark = f"{common} is the item here, not {own}, because the file of items has it"
-            feed = propose_plain_feed(feed.sample, common)
+            feed = propose_feed_without_preset(feed.sample, common)
             feed = replace(feed, remarks=(remark, *feed.remarks))
         shared[name] = feed
     return shared
 
 
-def _with_missing_item_feeds(connection: Connection, feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
-    """Return the feeds, items first; if no file lists items, feeds of items from the files of events are added."""
+def _add_missing_item_feeds(connection: Connection, feeds: dict[str, FeedProposal]) -> dict[str, FeedProposal]:
+    """Return the feeds, items first. If no file lists items, each file of events is proposed as a feed of items too."""
     if not any(feed.kind == "items" for feed in feeds.values()):
         made = {
             f"{name}_items": propose_catalogue_feed(feed, _event_columns_that_are_no_item_texts(connection, feed))
@@ -154,13 +159,18 @@ def _with_missing_item_feeds(connection: Connection, feeds: dict[str, FeedPropos
 
 
 def _event_columns_that_are_no_item_texts(connection: Connection, feed: FeedProposal) -> dict[str, str]:
-    """Return event columns that are named like item texts but differ between events on one item, with reasons."""
+    """Find columns of events that are named like an item's text (``title``, say), but vary between one item's events.
+
+    Returns
+    -------
+    column -> reason why it is no text of an item
+    """
     item = {choice.key: choice.value for choice in feed.column_proposals}.get("item_id")
     if feed.kind != "events" or item is None:
         return {}
     names = [name for key in ("title", "brand", "category", "description") for name in ITEM_COLUMN_NAMES[key]]
     columns = {
-        column: mean_values_per_item(connection, feed.sample, item, column)
+        column: mean_distinct_values_per_item(connection, feed.sample, item, column)
         for column in columns_with_names(feed.sample.column_types, names)
     }
     return {
@@ -173,7 +183,7 @@ def _event_columns_that_are_no_item_texts(connection: Connection, feed: FeedProp
 def _with_trial_results(
     connection: Connection, feeds: dict[str, FeedProposal], dbt_vars: dict[str, Any]
 ) -> dict[str, FeedProposal]:
-    """Return the feeds with the results of their trials; a column that doesn't identify sessions is left out."""
+    """Load each feed's sample as a trial, and return the feeds with the results."""
     partly_seen = [feed.sample for feed in feeds.values() if feed.kind == "items" and not feed.sample.has_all_rows]
     tried = {}
     for name, feed in feeds.items():
@@ -186,11 +196,12 @@ def _with_trial_results(
 
 
 def _with_trial_result(connection: Connection, feed: FeedProposal, dbt_vars: dict[str, Any]) -> FeedProposal:
+    """Load a feed's sample as a trial; leave out its column of session ids if too many sessions look wrong."""
     try:
         trial = try_feed(connection, feed.sample, feed.source, feed.layout, dbt_vars)
         session = next((choice for choice in feed.column_proposals if choice.key == "source_session_id"), None)
-        if trial.session_notes and session and trial.odd_session_share > MAX_ODD_SESSION_SHARE:
-            remark = f"{session.value} is not taken as source_session_id: {trial.session_notes[0]}"
+        if trial.split_session_notes and session and trial.split_session_share > MAX_SPLIT_SESSION_SHARE:
+            remark = f"{session.value} is not taken as source_session_id: {trial.split_session_notes[0]}"
             feed = without_column(feed, "source_session_id", remark.replace("warning: ", ""))
             trial = try_feed(connection, feed.sample, feed.source, feed.layout, dbt_vars)
     except NextmartError as error:

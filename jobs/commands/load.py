@@ -13,7 +13,7 @@ import duckdb
 from jobs.commands.load_notes import say_notes, say_once
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals, read_source
-from jobs.loading.attributes import AttributeHints, missing_attributes, require_typed_attributes
+from jobs.loading.attributes import AttributeHints, missing_attributes, require_no_missing_attributes
 from jobs.loading.direct_appends import (
     FilesChangedError,
     append_directly,
@@ -24,17 +24,17 @@ from jobs.loading.direct_appends import (
 from jobs.loading.feed_files import feed_files
 from jobs.loading.feed_rows import RowBatch, feed_message, name_feed_in_errors, read_feed_files, row_counts_of_files
 from jobs.loading.feed_settings import Feed
-from jobs.loading.feeds import FilesToLoad, find_files_to_load
-from jobs.loading.known_rows import latest_row_rules
+from jobs.loading.files_to_load import FilesToLoad, find_files_to_load
+from jobs.loading.item_and_visitor_rows import latest_row_rules
+from jobs.loading.item_withdrawals import ItemWithdrawal
 from jobs.loading.loaded_at_clock import LoadedAtClock
-from jobs.loading.loaded_files import record_loaded_file, update_modification_time
+from jobs.loading.loaded_files import record_loaded_file, record_modification_time
 from jobs.loading.raw_rows import append_arrivals
 from jobs.loading.report import report_source
 from jobs.loading.report_text import report_warnings
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import LoadRules, LoadSource
 from jobs.loading.staging_rules import staging_rules
-from jobs.loading.withdrawals import ItemWithdrawal
 from jobs.progress import printable
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, prepare_within_transaction, rolled_back_transaction, transaction
@@ -50,9 +50,10 @@ def load(
     """Append the new rows of all sources to the raw tables, in one transaction: after an error nothing is loaded.
 
     Only new files of feeds are read; the same transaction records them in ``raw.loaded_files``. Unreadable rows are
-    stored in ``raw.unreadable_rows``. Notes on feeds and rows, and the first unreadable rows, go to stderr. The detail
-    of the run's record holds the sums of the counts by table, the counts of each source under ``files`` if a table has
-    several sources or there are feeds, and the result of each feed under ``feeds``.
+    stored in ``raw.unreadable_rows``. Notes on feeds and rows, and the first unreadable rows, go to stderr.
+
+    The detail of the run's record holds the row counts, summed by table. If a table has several sources, or there are
+    feeds, it holds the counts of each source under ``files`` too. The result of each feed is under ``feeds``.
 
     Returns
     -------
@@ -77,14 +78,16 @@ def _load_in_transaction(
     """
     printed_notes: set[tuple[str, str]] = set()
 
-    def read_and_append(file_copies: ExitStack | None) -> list[SourceReport]:
-        news_of_feeds, batches = _read_sources(connection, sources, load_rules, printed_notes, file_copies)
+    def read_and_append(copies_stack: ExitStack | None) -> list[SourceReport]:
+        files_to_load_of_feeds, batches = _read_sources(connection, sources, load_rules, printed_notes, copies_stack)
         with begin_transaction(connection):
-            return _append_and_record(connection, news_of_feeds, batches, run_record, load_rules, printed_notes)
+            return _append_and_record(
+                connection, files_to_load_of_feeds, batches, run_record, load_rules, printed_notes
+            )
 
     try:
-        with ExitStack() as file_copies:
-            return read_and_append(file_copies)
+        with ExitStack() as copies_stack:
+            return read_and_append(copies_stack)
     except DirectAppendError:
         # the files are read again, into temporary tables, to report the error or to leave out unreadable rows
         return read_and_append(None)
@@ -92,28 +95,28 @@ def _load_in_transaction(
 
 def _append_and_record(
     connection: Connection,
-    news_of_feeds: Sequence[FilesToLoad],
+    files_to_load_of_feeds: Sequence[FilesToLoad],
     batches: Sequence[RowBatch],
     run_record: JobRun,
     load_rules: LoadRules,
     printed_notes: set[tuple[str, str]],
 ) -> list[SourceReport]:
-    """Append the new rows to the raw tables, record the loaded files of feeds, and fill the run's record."""
+    """Append the new rows to the raw tables, and record the loaded files of feeds and the results of the load."""
     reports = _append_batches(connection, batches, run_record, load_rules, printed_notes)
-    for each in news_of_feeds:
-        for present_file in each.rewritten_files:
-            update_modification_time(connection, each.feed.name, present_file)
-    _add_feeds_to_record(news_of_feeds, run_record)
+    for each in files_to_load_of_feeds:
+        for file_on_disk in each.rewritten_unchanged_files:
+            record_modification_time(connection, each.feed.name, file_on_disk)
+    _add_feeds_to_record(files_to_load_of_feeds, run_record)
     if not batches:
         run_record.status = "unchanged"
     return reports
 
 
 class DirectAppendError(Exception):
-    """The error that rows could not be appended from their files directly."""
+    """Rows could not be appended straight from their files, without a temporary table between."""
 
 
-def check_load(
+def load_and_roll_back(
     connection: Connection, sources: Sequence[LoadSource | Feed], load_rules: LoadRules
 ) -> tuple[JobRun, list[SourceReport]]:
     """Do what ``load`` does and roll it back: the warehouse stays unchanged, and the run is not recorded.
@@ -140,17 +143,17 @@ def _read_sources(
     sources: Sequence[LoadSource | Feed],
     load_rules: LoadRules,
     printed_notes: set[tuple[str, str]],
-    file_copies: ExitStack | None = None,
+    copies_stack: ExitStack | None = None,
 ) -> tuple[list[FilesToLoad], list[RowBatch]]:
     """Read the files of all sources into temporary tables, and print notes and warnings about their rows.
 
     Parameters
     ----------
     printed_notes : set of (table, text)
-        What people were told already.
-    file_copies : ExitStack, optional
-        If given, rows of large files of events stay in the files, whose copies this stack keeps, until they are
-        appended.
+        What was printed already; what is printed now is added.
+    copies_stack : ExitStack, optional
+        If given, large files of events are not read into temporary tables: their rows are appended from the files
+        later. The stack then keeps the copies of those files that DuckDB can't read as they are.
 
     Raises
     ------
@@ -162,47 +165,47 @@ def _read_sources(
 
     large_feeds: set[str | None] = set()
 
-    def read_rows(source: LoadSource, table_name: str) -> Arrivals:
-        if file_copies is not None:
-            is_large = source.feed in large_feeds
-            if source.feed is None:
+    def read_rows(source: LoadSource, temp_table: str) -> Arrivals:
+        if copies_stack is not None:
+            is_large = source.feed_name in large_feeds
+            if source.feed_name is None:
                 is_large = can_append_directly(connection, source.table, file_sizes_of_source(connection, source))
             if is_large:
-                return hash_source_rows(connection, source, table_name, file_copies)
+                return hash_source_rows(connection, source, temp_table, copies_stack)
         spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
         attribute_hints = AttributeHints(spellings, rows_are_events=Path(source.path).resolve() in paths_of_events)
-        arrivals = read_source(connection, source, load_rules.dbt_vars, table_name, attribute_hints=attribute_hints)
-        known_attributes.extend((source.table, name) for name in arrivals.attributes.column_of_attribute)
+        arrivals = read_source(connection, source, load_rules.dbt_vars, temp_table, attribute_hints=attribute_hints)
+        known_attributes.extend((source.table, name) for name in arrivals.attribute_choice.column_of_attribute)
         return arrivals
 
     relations = (f"arrived_rows_{number}" for number in count())
     batches = [RowBatch(read_rows(source, next(relations))) for source in sources if isinstance(source, LoadSource)]
-    require_typed_attributes([batch.arrivals.attributes for batch in batches if batch.arrivals])
+    require_no_missing_attributes([batch.arrivals.attribute_choice for batch in batches if batch.arrivals])
     # feeds of items come first, so that the items of events are looked up in the newest catalogue
     order = ("items", "events", "visitors", "impressions")
     feeds = sorted(
         (source for source in sources if isinstance(source, Feed)), key=lambda feed: order.index(feed.settings.kind)
     )
-    news_of_feeds = [find_files_to_load(connection, feed) for feed in feeds]
-    for each in news_of_feeds:
+    files_to_load_of_feeds = [find_files_to_load(connection, feed) for feed in feeds]
+    for each in files_to_load_of_feeds:
         for note in each.notes:
             say_once(printable(feed_message(each.feed, note)), printed_notes)
         _require_new_rows(each, has_rows=bool(each.files or each.feed.attached_table))
         if can_append_directly(
-            connection, each.feed.settings.kind, [present_file.size_bytes for present_file in each.files]
+            connection, each.feed.settings.kind, [file_on_disk.size_bytes for file_on_disk in each.files]
         ):
             large_feeds.add(each.feed.name)
-    for each in news_of_feeds:
+    for each in files_to_load_of_feeds:
         of_feed = read_feed_files(connection, each, read_rows, relations)
         _require_new_rows(each, has_rows=any(batch.arrivals for batch in of_feed))
-        for name in missing_attributes([batch.arrivals.attributes for batch in of_feed if batch.arrivals]):
+        for name in missing_attributes([batch.arrivals.attribute_choice for batch in of_feed if batch.arrivals]):
             say_once(
                 printable(feed_message(each.feed, f"attributes: the new files have no column '{name}'")), printed_notes
             )
         batches += of_feed
     for batch in batches:
         say_notes(batch, printed_notes)
-    return news_of_feeds, batches
+    return files_to_load_of_feeds, batches
 
 
 def _paths_loaded_as_events(sources: Sequence[LoadSource | Feed]) -> set[Path]:
@@ -236,16 +239,23 @@ def _append_batches(
     load_rules: LoadRules,
     printed_notes: set[tuple[str, str]],
 ) -> list[SourceReport]:
-    """Append the new rows of batches to the raw tables, fill the run's record, and return a report for each source."""
+    """Append the new rows of batches to the raw tables, and add their counts to the run's record.
+
+    Returns
+    -------
+    A report for each source
+    """
     staging = staging_rules(load_rules.dbt_vars)
-    complete_feed = None
+    item_withdrawal = None
     if any(batch.arrivals and batch.arrivals.source.is_whole_catalogue for batch in batches):
-        complete_feed = ItemWithdrawal(connection, latest_row_rules("items", load_rules.dbt_vars), load_rules.dbt_vars)
-    entries: list[dict[str, Any]] = []
+        item_withdrawal = ItemWithdrawal(
+            connection, latest_row_rules("items", load_rules.dbt_vars), load_rules.dbt_vars
+        )
+    source_entries: list[dict[str, Any]] = []
     reports = []
     times = LoadedAtClock.of_warehouse(connection)
     for number, batch in enumerate(batches, start=1):
-        # each source gets a later time than the one before, because the later of two rows replaces the earlier
+        # each source gets a later time than the source before: of two rows of an item, the later one counts
         loaded_at = times.next_loaded_at()
         batch = _append_rows_still_in_files(connection, batch, load_rules, loaded_at, printed_notes)
         arrivals = batch.arrivals
@@ -253,31 +263,34 @@ def _append_batches(
         if arrivals:
             with name_feed_in_errors(batch.feed):
                 counts = append_arrivals(connection, arrivals, load_rules.dbt_vars, loaded_at)
-            if complete_feed and arrivals.source.is_whole_catalogue:
-                complete_feed.record_listed_items(
+            if item_withdrawal and arrivals.source.is_whole_catalogue:
+                item_withdrawal.record_listed_items(
                     arrivals.unreadable_count, is_superseded=arrivals.source.is_superseded
                 )
-            # the report of the last items covers earlier events; events of this load have reports of their own
+            # a report on items says how the events loaded before match the catalogue. It leaves that out if this load
+            # has further items, which change the catalogue, or events, whose own reports say it
             later = {other.arrivals.source.table for other in batches[number:] if other.arrivals}
             report = report_source(
                 connection,
                 arrivals.source.table,
                 staging,
                 sampled_table=arrivals.relation,
-                event_ids_relation=arrivals.event_ids_relation,
+                visitor_and_item_ids_relation=arrivals.event_ids_relation,
                 match_loaded_events=later <= {"visitors", "impressions"},
             )
-            reports.append(replace(report, attributes=arrivals.attributes))
-            entries.append(_source_entry(batch, arrivals, counts, reports[-1]))
+            reports.append(replace(report, attribute_choice=arrivals.attribute_choice))
+            source_entries.append(_source_entry(batch, arrivals, counts, reports[-1]))
         if batch.feed:
             per_file = row_counts_of_files(connection, batch, counts, loaded_at)
             for part, numbers in zip(batch.files, per_file, strict=True):
                 record_loaded_file(
-                    connection, batch.feed.name, part.present_file, batch.feed.definition, numbers, loaded_at
+                    connection, batch.feed.name, part.file_on_disk, batch.feed.definition, numbers, loaded_at
                 )
-    _add_entries_to_record(run_record, entries, has_feeds=any(batch.feed for batch in batches))
-    if complete_feed:
-        _withdraw_unlisted_items(complete_feed, batches, entries, run_record, load_rules, times.next_loaded_at())
+    _add_source_entries_to_record(run_record, source_entries, has_feeds=any(batch.feed for batch in batches))
+    if item_withdrawal:
+        _withdraw_unlisted_items(
+            item_withdrawal, batches, source_entries, run_record, load_rules, times.next_loaded_at()
+        )
     return reports
 
 
@@ -288,7 +301,9 @@ def _append_rows_still_in_files(
     loaded_at: datetime,
     printed_notes: set[tuple[str, str]],
 ) -> RowBatch:
-    """Append the rows of a batch that are still in their files, and return the batch with what is known of them then.
+    """Append the rows of a batch that were left in their files; return the batch with their counts and notes.
+
+    A batch whose rows are in a temporary table is returned as it is.
 
     Raises
     ------
@@ -314,50 +329,56 @@ def _source_entry(
     described = report.as_dictionary() | {"warnings": report_warnings(report)}
     entry = {"table": arrivals.source.table, "file": arrivals.source.path, **row_counts, "report": described}
     if batch.feed:
-        entry |= {"feed": batch.feed.name, "parts": [part.present_file.file.name for part in batch.files]}
+        entry |= {"feed": batch.feed.name, "parts": [part.file_on_disk.feed_file.masked_path for part in batch.files]}
     return entry
 
 
-def _add_entries_to_record(run_record: JobRun, entries: Sequence[dict[str, Any]], *, has_feeds: bool) -> None:
-    """Add the sums by table to the run's record, and the entries of sources if there are several, or feeds."""
-    for entry in entries:
+def _add_source_entries_to_record(
+    run_record: JobRun, source_entries: Sequence[dict[str, Any]], *, has_feeds: bool
+) -> None:
+    """Add the row counts of the load to the run's record, summed by raw table.
+
+    The entry of each source is added too if the load has feeds, or several sources for one table. Otherwise only the
+    report of each source is added.
+    """
+    for entry in source_entries:
         sums = run_record.detail.setdefault(entry["table"], {})
         for name in COUNT_NAMES:
             if name in entry:
                 sums[name] = sums.get(name, 0) + entry[name]
         run_record.rows_in += entry["read"]
         run_record.rows_out += entry["loaded"]
-    if has_feeds or len(entries) > len(run_record.detail):
-        run_record.detail["files"] = entries
+    if has_feeds or len(source_entries) > len(run_record.detail):
+        run_record.detail["files"] = source_entries
     else:
-        for entry in entries:
+        for entry in source_entries:
             run_record.detail[entry["table"]]["report"] = entry["report"]
 
 
 def _withdraw_unlisted_items(
-    complete_feed: ItemWithdrawal,
+    item_withdrawal: ItemWithdrawal,
     batches: Sequence[RowBatch],
-    entries: Sequence[dict[str, Any]],
+    source_entries: Sequence[dict[str, Any]],
     run_record: JobRun,
     load_rules: LoadRules,
     loaded_at: datetime,
 ) -> None:
-    """Withdraw the items that a complete feed lacks, and add their number to the feed's entry."""
+    """Withdraw the items that a delivery of the whole catalogue lacks; add their number to the record and its entry."""
     feed = next((batch.feed for batch in batches if batch.arrivals and batch.arrivals.source.is_whole_catalogue), None)
     with name_feed_in_errors(feed):
-        withdrawn = complete_feed.withdraw_unlisted_items(loaded_at, load_rules.max_withdrawn_share)
+        withdrawn = item_withdrawal.withdraw_unlisted_items(loaded_at, load_rules.max_withdrawn_share)
     run_record.detail["items"]["withdrawn"] = withdrawn
     if feed:
-        next(entry for entry in reversed(entries) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn
+        next(entry for entry in reversed(source_entries) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn
 
 
-def _add_feeds_to_record(news_of_feeds: Sequence[FilesToLoad], run_record: JobRun) -> None:
+def _add_feeds_to_record(files_to_load_of_feeds: Sequence[FilesToLoad], run_record: JobRun) -> None:
     """Add the result of each feed to the detail of the run's record."""
-    if news_of_feeds:
+    if files_to_load_of_feeds:
         run_record.detail["feeds"] = {
             each.feed.name: {
-                "files": [present_file.file.name for present_file in each.files],
+                "files": [file_on_disk.feed_file.masked_path for file_on_disk in each.files],
                 "notes": list(each.notes),
             }
-            for each in news_of_feeds
+            for each in files_to_load_of_feeds
         }

@@ -1,4 +1,4 @@
-"""Prints what `nextmart load` says of feeds and their rows while it loads, each thing once."""
+"""Prints notes on feeds and their rows while `nextmart load` runs; the same note is printed once."""
 
 from jobs.loading.feed_rows import RowBatch
 from jobs.progress import printable, say
@@ -7,7 +7,7 @@ UNREADABLE_EXAMPLES = 5
 
 
 def say_notes(batch: RowBatch, printed_notes: set[tuple[str, str]]) -> None:
-    """Print the notes on a batch's rows, and its first unreadable rows, each thing once.
+    """Print the notes on a batch's rows, and its first unreadable rows, unless they were printed before.
 
     Parameters
     ----------
@@ -18,7 +18,8 @@ def say_notes(batch: RowBatch, printed_notes: set[tuple[str, str]]) -> None:
     if arrivals is None:
         assert feed is not None  # noqa: S101 - files of a command line without rows are an error
         kept = " that `where` keeps" if feed.settings.where else ""
-        for name in [part.present_file.file.name for part in batch.files] or [f"the table {feed.attached_table}"]:
+        file_names = [each.file_on_disk.feed_file.masked_path for each in batch.files]
+        for name in file_names or [f"the table {feed.attached_table}"]:
             say_once(printable(f"feed {feed.name}: {name} has no rows{kept}"), printed_notes)
         return
     for note in arrivals.notes:
@@ -34,7 +35,7 @@ def say_notes(batch: RowBatch, printed_notes: set[tuple[str, str]]) -> None:
 
 
 def say_once(text: str, printed_notes: set[tuple[str, str]], table: str = "") -> None:
-    """Print a text about the rows for a table, unless ``printed_notes`` has table and text already; then add them."""
+    """Print a text about the rows for a table, unless it is in ``printed_notes``, and add it there."""
     if (table, text) not in printed_notes:
         printed_notes.add((table, text))
         say(text)

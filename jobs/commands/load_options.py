@@ -9,7 +9,7 @@ from jobs.errors import UsageError
 from jobs.loading.attributes import parse_attributes
 from jobs.loading.feed_settings import Feed, read_feeds, select_feeds
 from jobs.loading.mapping import parse_maps
-from jobs.loading.presets.catalogue import preset
+from jobs.loading.presets.all_presets import preset
 from jobs.loading.sources import LoadSource, parse_read_options
 from jobs.settings import Settings
 
@@ -80,7 +80,7 @@ Check = Annotated[
 def chosen_sources(
     settings: Settings,
     feed_names: Sequence[str],
-    files: Mapping[str, Sequence[str]],
+    paths_by_table: Mapping[str, Sequence[str]],
     file_options: Mapping[str, Any],
     allow_sql_io: bool,
 ) -> list[LoadSource] | list[Feed]:
@@ -90,7 +90,7 @@ def chosen_sources(
     ----------
     feed_names : sequence of str
         Names of feeds; if no feed and no file is named, all feeds are loaded.
-    files : table -> paths of files, folders and globs
+    paths_by_table : table -> paths of files, folders and globs
         In the order in which the tables are loaded.
     file_options : option of the command line -> its value
         The reading options of the command line; None, False or an empty list for an absent option.
@@ -102,15 +102,15 @@ def chosen_sources(
     UsageError
         If a feed is unknown or wrong, an option is wrong, or options contradict one another.
     """
-    options = {f"--{table}": paths for table, paths in files.items()} | {**file_options}
+    options = {f"--{table}": paths for table, paths in paths_by_table.items()} | {**file_options}
     given = [name for name, value in options.items() if value]
     if feed_names and given:
         raise UsageError(
             f"{', '.join(given)} can't be combined with names of feeds ({', '.join(feed_names)}). Write how a feed is "
             f"read into nextmart.toml, below [feeds.{feed_names[0]}]; or load files alone: nextmart load --events FILE"
         )
-    if any(files.values()):
-        return _sources_of_files(files, file_options, allow_sql_io, settings.max_unreadable_share)
+    if any(paths_by_table.values()):
+        return _sources_of_files(paths_by_table, file_options, allow_sql_io, settings.max_unreadable_share)
     if given:
         raise UsageError(
             f"{', '.join(given)} says how files are read: add --events FILE or --items FILE. How a feed is read stands "
@@ -127,7 +127,7 @@ def chosen_sources(
 
 
 def _sources_of_files(
-    files: Mapping[str, Sequence[str]],
+    paths_by_table: Mapping[str, Sequence[str]],
     file_options: Mapping[str, Any],
     allow_sql_io: bool,
     max_unreadable_share: float,
@@ -152,11 +152,11 @@ def _sources_of_files(
         preset(file_options["--preset"])  # preset() raises an error if no preset has the name
     complete = file_options["--complete"]
     attributes = parse_attributes(file_options["--attributes"])
-    if attributes is not None and not (files["items"] or files["visitors"]):
+    if attributes is not None and not (paths_by_table["items"] or paths_by_table["visitors"]):
         raise UsageError("--attributes names columns of --items or --visitors: give such a file")
-    if complete and not files["items"]:
+    if complete and not paths_by_table["items"]:
         raise UsageError("--complete says that the items are the whole catalogue: give them, --items FILE")
-    if options.columns and len({path for paths in files.values() for path in paths}) > 1:
+    if options.columns and len({path for paths in paths_by_table.values() for path in paths}) > 1:
         raise UsageError("--columns names the columns of one file: load the files of each table one after the other")
     return [
         LoadSource(
@@ -171,6 +171,6 @@ def _sources_of_files(
             is_whole_catalogue=complete and table == "items",
             preset_name=file_options["--preset"],
         )
-        for table, paths in files.items()
+        for table, paths in paths_by_table.items()
         for path in paths
     ]

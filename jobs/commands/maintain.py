@@ -35,8 +35,8 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
     Parameters
     ----------
     at_night : bool
-        Whether this is the end of a night, which compacts at most every seventh time, and goes on without a compaction
-        that fails.
+        Whether this is the end of a night. Then the warehouse is compacted at most every seventh night, and a
+        compaction that fails raises no error.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
     Raises
     ------
     NextmartError
-        If no copy can be taken, or by day the warehouse can't be compacted.
+        If no copy can be taken, or the warehouse can't be compacted and ``at_night`` is false.
     """
     with closing(connect(settings.warehouse, wait_seconds=settings.wait_seconds)) as connection:
         prepare_warehouse(connection)
@@ -58,12 +58,12 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
             due = is_worth_compacting(size, settings.compact_free_share) and not (
                 at_night and _was_compacted_lately(connection)
             )
-            detail = {"deleted": deleted, "files": files, "bytes_before": size.bytes, "compacted": due}
+            detail = {"deleted": deleted, "files": files, "bytes_before": size.total_bytes, "compacted": due}
             run_record.detail, run_record.rows_out = detail, sum(deleted.values())
             run_record.status = "running" if deleted or files or due else "unchanged"
     if due:
         try:
-            detail["bytes_after"] = compact(settings.warehouse).bytes
+            detail["bytes_after"] = compact(settings.warehouse).total_bytes
         except NextmartError as error:
             if not at_night:
                 raise

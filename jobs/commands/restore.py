@@ -13,13 +13,13 @@ from jobs.warehouse.backups import Backup, backup_read_error, list_backups, rest
 def list_of_copies(settings: Settings) -> tuple[dict[str, Any], str]:
     """List the backup copies of the warehouse, newest first: as a dictionary for JSON, and as lines of text."""
     copies = list_backups(settings.backup_folder, settings.warehouse)
-    summary = [{"file": str(copy.path), "bytes": copy.bytes, "taken_at": copy.taken_at} for copy in copies]
-    lines = [f"{copy.path}  {copy.taken_at:%Y-%m-%d %H:%M} UTC  {copy.bytes / 1e6:,.1f} MB" for copy in copies]
+    summary = [{"file": str(copy.path), "bytes": copy.size_bytes, "taken_at": copy.taken_at} for copy in copies]
+    lines = [f"{copy.path}  {copy.taken_at:%Y-%m-%d %H:%M} UTC  {copy.size_bytes / 1e6:,.1f} MB" for copy in copies]
     return {"copies": summary}, "\n".join(lines) or f"there is no copy of {settings.warehouse}"
 
 
-def restore(settings: Settings, copy: Path | None) -> tuple[dict[str, Any], str]:
-    """Replace the warehouse by the given backup copy, or by the newest copy whose every row can be read.
+def restore(settings: Settings, copy_path: Path | None) -> tuple[dict[str, Any], str]:
+    """Replace the warehouse by the backup copy at ``copy_path``; None: by the newest copy whose every row can be read.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def restore(settings: Settings, copy: Path | None) -> tuple[dict[str, Any], str]
     NextmartError
         If there is no good copy, or the warehouse is open in another process; nothing is changed then.
     """
-    backup = _backup_at_path(copy) if copy else _newest_good_copy(settings)
+    backup = _backup_at_path(copy_path) if copy_path else _newest_good_copy(settings)
     kept = restore_backup(backup, settings.warehouse)
     summary = {"restored": str(backup.path), "taken_at": backup.taken_at, "kept": str(kept) if kept else None}
     lines = [f"{settings.warehouse} is the copy of {backup.taken_at:%Y-%m-%d %H:%M} UTC now ({backup.path})"]

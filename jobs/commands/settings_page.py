@@ -1,8 +1,8 @@
 """Print ``docs/settings.md``, the page of every setting and dbt var: ``python -m jobs.commands.settings_page``.
 
-Descriptions are read from the definitions: below each field in ``jobs/settings.py``, and above each var in
-``dbt_project.yml``; types and ranges from the classes that check them. Both
-files divide them into sections by lines such as ``# --- Events ---``.
+The description of a setting is the text below its field in ``jobs/settings.py``; that of a dbt var is the comment above
+it in ``dbt_project.yml``. Types and ranges come from the classes that check the values. Lines such as
+``# --- Events ---`` divide both files into sections.
 """
 
 import inspect
@@ -62,7 +62,7 @@ def render_settings_page() -> str:
         "## Settings of jobs",
         *(
             part
-            for title, names in names_of_sections(inspect.getsource(Settings))
+            for title, names in section_titles_and_names(inspect.getsource(Settings))
             for part in _section_in_markdown(title, _setting_rows(names))
         ),
         "### A feed: `[feeds.NAME]`",
@@ -88,7 +88,7 @@ def render_settings_page() -> str:
         VARS,
         *(
             part
-            for title, names in names_of_sections(_dbt_vars_yaml())
+            for title, names in section_titles_and_names(_dbt_vars_yaml())
             for part in _section_in_markdown(title, dbt_var_rows(names))
         ),
         "### An entry of `embedding_models`",
@@ -101,7 +101,7 @@ def render_settings_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def names_of_sections(file_text: str) -> Iterator[tuple[str, list[str]]]:
+def section_titles_and_names(file_text: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the title of each section of a file (``# --- Title ---``), with the names that the section defines."""
     _, *pieces = re.split(r"^ *# --- (.+) ---$", file_text, flags=re.MULTILINE)
     for title, body in zip(pieces[::2], pieces[1::2], strict=True):

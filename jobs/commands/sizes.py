@@ -38,7 +38,7 @@ def read_sizes(connection: Connection, settings: Settings) -> dict[str, Any]:
         "logs": {"bytes": _total_file_bytes((settings.work_folder / "logs").glob("*"))},
         "checkpoints": {"bytes": _total_file_bytes((settings.work_folder / "checkpoints").glob("*"))},
         "backups": {
-            "bytes": sum(backup.bytes for backup in backups),
+            "bytes": sum(backup.size_bytes for backup in backups),
             "copies": len(backups),
             "newest": str(backups[0].path) if backups else None,
             "newest_taken_at": backups[0].taken_at if backups else None,

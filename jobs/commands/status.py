@@ -122,7 +122,7 @@ def status(connection: Connection, settings: Settings) -> dict[str, Any]:
 def _read_publication(connection: Connection, published_file: Path) -> dict[str, Any] | None:
     """Return the path of the published file and what it says of its publication; None if there is no such file.
 
-    The file that this warehouse was last published to is looked at if the settings name one that does not exist. If the
+    If ``published_file`` does not exist, the file to which this warehouse was last published is read instead. If the
     file can't be read, ``problem`` says why.
     """
     if not published_file.exists():
@@ -149,10 +149,10 @@ def _query_value(connection: Connection, query: str) -> int | None:
 def _query_rows(
     connection: Connection, query: str, parameters: dict[str, object] | None = None
 ) -> list[dict[str, Any]]:
-    """Return the rows of a query as dictionaries; no rows if a table of the query is not built, or not within reach."""
+    """Return the rows of a query as dictionaries; no rows if a table is not built, or its database is not attached."""
     try:
         return _rows_as_dictionaries(connection.execute(query, parameters))
-    # BinderException: a view reads a database that is not attached
+    # DuckDB raises a BinderException if a view reads a database that is not attached
     except (duckdb.CatalogException, duckdb.BinderException):
         return []
 

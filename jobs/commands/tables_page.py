@@ -44,9 +44,9 @@ def render_tables_page(manifest: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _relation_name(table: Mapping[str, Any]) -> str:
+def _relation_name(manifest_node: Mapping[str, Any]) -> str:
     """Return a table's name in the warehouse, which may differ from the name of its dbt model."""
-    return str(table.get("alias") or table["identifier"])
+    return str(manifest_node.get("alias") or manifest_node["identifier"])
 
 
 def _schema_sort_key(schema: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Printing results for people: the tables and lines that commands show on the terminal."""
+"""Prints results for people: the tables and lines that commands show on the terminal."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from rich.table import Table
 
 from jobs.commands.sizes import size_lines
 from jobs.embedding.plan import EmbedPlan
-from jobs.progress import on_one_line, printable, report
+from jobs.progress import on_one_line, print_result, printable
 from jobs.warehouse.connection import connect
 
 FILES_SHOWN = 3
@@ -44,19 +44,19 @@ def print_recommendations(published_file: Path, warehouse_file: Path) -> None:
     with connect(published_file, read_only=True) as copy:
         print_leaderboard(copy.execute(LEADERBOARD).fetchall())
         for visitor, items in visitors:
-            report(f"\n{on_one_line(visitor)} looked at")
+            print_result(f"\n{on_one_line(visitor)} looked at")
             for item in items:
-                report(f"    {on_one_line(titles[item])}")
-            report("and gets")
+                print_result(f"    {on_one_line(titles[item])}")
+            print_result("and gets")
             chosen = copy.execute("select rank, title, reason from recommendations_for(?)", [visitor]).fetchmany(5)
             for rank, title, reason in chosen:
-                report(f"  {rank} {on_one_line(title)}  ({on_one_line(reason)})")
-    report(f"\nQuery it: {published_file} (README, Three queries)")
+                print_result(f"  {rank} {on_one_line(title)}  ({on_one_line(reason)})")
+    print_result(f"\nQuery it: {published_file} (README, Three queries)")
 
 
-def print_table(table: Table) -> None:
+def print_table(rich_table: Table) -> None:
     """Print a table on stdout. Square brackets in its texts are text, no markup."""
-    Console(markup=False, emoji=False, highlight=False).print(table)
+    Console(markup=False, emoji=False, highlight=False).print(rich_table)
 
 
 def print_leaderboard(leaderboard_rows: list[tuple[Any, ...]]) -> None:
@@ -67,8 +67,8 @@ def print_leaderboard(leaderboard_rows: list[tuple[Any, ...]]) -> None:
     print_table(table)
 
 
-def print_plans(embedding_plans: list[EmbedPlan]) -> None:
-    """Print a table of what each provider of the same vectors would embed: items, texts, tokens, cost and minutes."""
+def print_embedding_plans(embedding_plans: list[EmbedPlan]) -> None:
+    """Print what an embedding run would cost with each provider: items, texts, tokens, dollars and minutes."""
     table = Table("provider", "model", title="Nothing was spent: a run would embed", title_justify="left")
     for name in ("items", "texts", "tokens", "cost", "minutes"):
         table.add_column(name, justify="right")
@@ -108,7 +108,7 @@ def embed_summary_line(embed_summary: dict[str, Any]) -> str:
 
 
 def job_summary_line(job_summary: dict[str, Any]) -> str:
-    """Return the results of a job that a build ran, in a few words for people."""
+    """Return the results of a job in a few words for people; the job was run by a dbt build."""
     detail, rows_in, rows_out = job_summary["detail"], job_summary["rows_in"], job_summary["rows_out"]
     match job_summary["job"]:
         case "embed":
@@ -143,24 +143,24 @@ def feed_line(feed: dict[str, Any]) -> str:
 def print_status(warehouse_state: dict[str, Any]) -> None:
     """Print the state of the warehouse (:func:`jobs.commands.status.status`)."""
     for name, count in warehouse_state["counts"].items():
-        report(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
+        print_result(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
     for source in warehouse_state["freshness"]:
         newest, name = source["newest_loaded_at"], f"newest row of {source['source_table']}"
-        report(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
+        print_result(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
     for feed in warehouse_state["feeds"]:
-        report(feed_line(feed))
+        print_result(feed_line(feed))
     if build := warehouse_state["newest_build"]:
         late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
         shares = f"{late:.1f} % late, {rejected:.1f} % rejected"
-        report(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
+        print_result(f"{'events of the newest build':<32}{build['event_count']:>12,}: {shares}")
     for waiting in warehouse_state["embedding_backlog"]:
         label = f"embeddings: items {'to come' if waiting['status'] == 'missing' else waiting['status']}"
         since = f"since {waiting['missing_since']:%Y-%m-%d %H:%M} UTC"
         why = f"({on_one_line(waiting['error'])})" if waiting["error"] else since
-        report(f"{label:<32}{waiting['items']:>12,} {why}")
+        print_result(f"{label:<32}{waiting['items']:>12,} {why}")
     for batch in warehouse_state["embedding_batches"]:
         label = on_one_line(f"{batch['texts']:,} texts of {batch['embedding_model']}, {batch['status']}")
-        report(f"under way: {label}, handed in {batch['created_at']:%Y-%m-%d %H:%M} UTC")
+        print_result(f"under way: {label}, handed in {batch['created_at']:%Y-%m-%d %H:%M} UTC")
     table = Table(title="Last runs", title_justify="left")
     for name in ("job", "status", "started (UTC)", "rows out", "error"):
         table.add_column(name)
@@ -171,29 +171,29 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
     print_table(table)
     _print_models(warehouse_state)
     for placement in warehouse_state["placements"]:
-        report(placement_line(placement))
-    report(publication_line(warehouse_state["published"]))
+        print_result(placement_line(placement))
+    print_result(publication_line(warehouse_state["published"]))
     for line in size_lines(warehouse_state["sizes"]):
-        report(line)
+        print_result(line)
 
 
 def _print_models(warehouse_state: dict[str, Any]) -> None:
     live = warehouse_state["live_model"]
     if live and live["ndcg_at_20"] is not None:
         pinned, reason = ", pinned" if live["is_pinned"] else "", on_one_line(live["reason"] or "")
-        report(
+        print_result(
             f"live model: {live['model_version']} (history before {live['data_cutoff_at']:%Y-%m-%d}, "
             f"nDCG@20 {live['ndcg_at_20']:.4f}){pinned}; {reason}"
         )
     else:
-        report("live model: none yet")
+        print_result("live model: none yet")
     for model in warehouse_state["damaged_models"]:
-        report(
+        print_result(
             f"damaged weights: {model['model_version']}, not live since {model['changed_at']:%Y-%m-%d %H:%M} UTC; "
             "the next `nextmart run` trains a new one if none is fresh"
         )
     for model in warehouse_state["due_for_retraining"]:
-        report(
+        print_result(
             f"due for retraining: {model['model_version']} (learnt from events deleted "
             f"{model['deleted_at']:%Y-%m-%d %H:%M} UTC)"
         )

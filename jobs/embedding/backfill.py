@@ -70,7 +70,7 @@ def embed(
     UsageError
         If ``options.max_cost`` is not a number, or if it is set and the price of the embedding model is unknown.
     """
-    embedding_model = settings.job_vars().embedding
+    embedding_model = settings.job_vars().chosen_embedding_model
     if options.max_cost is not None and math.isnan(options.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
     missing_texts_query = MissingTextsQuery(
@@ -85,7 +85,10 @@ def embed(
         "failed": 0,
         "tokens": 0,
     }
-    if not run_record.rows_in and not connection.execute(COUNT_BATCHES_UNDER_WAY, embedding_model.key).fetchall()[0][0]:
+    if (
+        not run_record.rows_in
+        and not connection.execute(COUNT_BATCHES_UNDER_WAY, embedding_model.key_by_column).fetchall()[0][0]
+    ):
         return  # without texts to embed or batches to collect, no provider is loaded
     provider = provider_for(settings, embedding_model)
     if options.max_cost is not None and provider.price is None:
@@ -110,7 +113,7 @@ def embed(
     if ended_by:
         run_record.status = "incomplete"
         run_record.detail["ended_by"] = redact(str(ended_by))
-        if not connection.execute(SELECT_HAS_VECTORS, embedding_model.key).fetchall()[0][0]:
+        if not connection.execute(SELECT_HAS_VECTORS, embedding_model.key_by_column).fetchall()[0][0]:
             raise ended_by
         say(f"embed ended early; the vectors that exist will do meanwhile: {run_record.detail['ended_by']}")
 

@@ -87,14 +87,18 @@ class MissingTextsQuery:
 
     def bound_values(self) -> dict[str, object]:
         """Return the values of the ``$`` parameters in the SQL queries for missing texts."""
-        return {**self.embedding_model.key, "retry_failed": self.retry_failed, "truncate": self.truncate_too_long}
+        return {
+            **self.embedding_model.key_by_column,
+            "retry_failed": self.retry_failed,
+            "truncate": self.truncate_too_long,
+        }
 
 
 def record_empty_texts(connection: Connection, missing_texts_query: MissingTextsQuery, run_id: str) -> None:
     """Record blank texts in ``ml.embeddings`` with the status ``empty``, so that no run asks for their vectors."""
     connection.execute(
         RECORD_EMPTY_TEXTS.format(texts=missing_texts_query.texts_relation),
-        {**missing_texts_query.embedding_model.key, "run_id": run_id},
+        {**missing_texts_query.embedding_model.key_by_column, "run_id": run_id},
     )
 
 

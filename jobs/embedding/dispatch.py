@@ -173,7 +173,7 @@ class Dispatcher:
                 self._pace.adopt_limits(answer.rate_limits)
                 return self._require_usable_vectors(answer, len(texts))
             except ServiceError as error:
-                charged = error.tokens or charged
+                charged = error.charged_tokens or charged
                 raise
             finally:
                 self._budget.settle(tokens, charged)
@@ -182,8 +182,8 @@ class Dispatcher:
             silence = time.monotonic() - max(started, self._succeeded_at)
             others_succeed = self._succeeded_at > started
             return (
-                try_counts.wrong_answers >= MAX_WRONG_ANSWERS
-                or (others_succeed and try_counts.failures >= MAX_FAILURES)
+                try_counts.wrong_answer_count >= MAX_WRONG_ANSWERS
+                or (others_succeed and try_counts.failure_count >= MAX_FAILURES)
                 or silence > self._patience_seconds
             )
 
@@ -198,7 +198,7 @@ class Dispatcher:
             should_give_up=should_give_up,
             jitter=self._jitter,
             stop_event=self.stop_event,
-            obey_retry_after=pause_all,
+            map_retry_after=pause_all,
         )
         self._succeeded_at = time.monotonic()
         return answer
@@ -239,7 +239,7 @@ class Dispatcher:
             try:
                 answer = self._probe_service()
             except ServiceError as probe_error:
-                self._budget.settle(0, probe_error.tokens)
+                self._budget.settle(0, probe_error.charged_tokens)
                 # If the service rejects even the probe, the requests' parameters are wrong: the error of the first
                 # failed request explains the cause best.
                 self._end_run(error if isinstance(probe_error, RequestRefusedError | WrongAnswerError) else probe_error)
@@ -252,7 +252,7 @@ class Dispatcher:
         """Embed a harmless text to test the service, with retries, since one failure proves nothing."""
         return retry(
             lambda: self._require_usable_vectors(self._provider.embed([PROBE_TEXT]), 1),
-            should_give_up=lambda tries: tries.count >= MAX_PROBES,
+            should_give_up=lambda try_counts: try_counts.try_count >= MAX_PROBES,
             jitter=self._jitter,
             stop_event=self.stop_event,
             retried_errors=(ServiceBusyError, ServiceUnavailableError),

@@ -72,7 +72,7 @@ def plan_embedding(connection: Connection, settings: Settings, retry_failed: boo
     UsageError
         If the embedding model or its provider does not exist.
     """
-    embedding_model = settings.job_vars().embedding
+    embedding_model = settings.job_vars().chosen_embedding_model
     missing_texts_query = MissingTextsQuery(embedding_model, retry_failed, settings.embedding_too_long == "truncate")
     item_count, text_count, total_bytes = count_missing_texts(connection, missing_texts_query)
     sampled_texts = sample_missing_texts(connection, missing_texts_query, SAMPLE_SIZE)

@@ -113,7 +113,7 @@ def read_evaluation_data(
     if 0 < test_limit < len(split.test):
         drawn = np.random.default_rng(0).choice(len(split.test), test_limit, replace=False)
         split = replace(split, test=split.test[np.sort(drawn)])
-    catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
+    catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     train, validation = hold_out_validation(split, settings)
     indexed = to_indexed_split(split, history, catalog)
     warm = indexed.has_warm_target

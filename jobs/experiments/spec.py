@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.evaluation.protocols import Protocol
 from jobs.families import Family, require_known_family
 from jobs.models.registry import FAMILIES, check_hyperparameter, make_model
@@ -162,7 +162,9 @@ class ExperimentSpec(SpecTable):
             if labels.count(label) > 1:
                 raise ValueError(f"two models are labelled '{label}': give each entry a label of its own")
         if self.baseline is not None and self.baseline not in labels:
-            raise ValueError(f"the baseline '{self.baseline}' is no model's label: {nearest(self.baseline, labels)}")
+            raise ValueError(
+                f"the baseline '{self.baseline}' is no model's label: {nearest_name_hint(self.baseline, labels)}"
+            )
         return self
 
     def variants(self) -> list[ModelVariant]:
@@ -223,7 +225,9 @@ def _check_parameter_values(family: str, parameter_name: str, parameter_values: 
     """
     defaults = FAMILIES[family].defaults
     if parameter_name not in defaults:
-        raise ValueError(f"unknown parameter '{parameter_name}' of {family}: {nearest(parameter_name, defaults)}")
+        raise ValueError(
+            f"unknown parameter '{parameter_name}' of {family}: {nearest_name_hint(parameter_name, defaults)}"
+        )
     if isinstance(parameter_values, ValueRange):
         if type(defaults[parameter_name]) not in (int, float):
             raise ValueError(f"'{parameter_name}' of {family} is no number: list its values")
@@ -249,7 +253,7 @@ def _explain_error(pydantic_error: Any) -> str:
     if pydantic_error["type"] == "extra_forbidden":
         tables = {"models": ModelEntry, "search": ValueRange if "space" in place else SearchSpec}
         table = tables.get(str(place[0]), ExperimentSpec) if len(place) > 1 else ExperimentSpec
-        return f"unknown key '{name}': {nearest(str(place[-1]), table.model_fields)}"
+        return f"unknown key '{name}': {nearest_name_hint(str(place[-1]), table.model_fields)}"
     if pydantic_error["type"] == "value_error":
         return f"{name + ': ' if name else ''}{pydantic_error['ctx']['error']}"
     if pydantic_error["type"] == "missing":

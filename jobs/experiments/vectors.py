@@ -73,7 +73,7 @@ def read_variant_vectors(
             embeddings_by_key[key] = served_model, catalog.embeddings
             continue
         settings_of_model = settings.with_embedding_model(name, None)
-        embedding_model = settings_of_model.job_vars().embedding
+        embedding_model = settings_of_model.job_vars().chosen_embedding_model
         if variant.item_text_template:
             render_item_texts(connection, variant.item_text_template)
             vectors = _buy_vectors(
@@ -133,7 +133,9 @@ def _buy_vectors(
 
 def _count_missing_vectors(connection: Connection, embedding_model: EmbeddingModel, texts_table: str) -> int:
     """Return how many texts of a table have no vector of an embedding model yet."""
-    count = connection.execute(COUNT_MISSING_VECTORS.format(texts=texts_table), embedding_model.key).fetchone()
+    count = connection.execute(
+        COUNT_MISSING_VECTORS.format(texts=texts_table), embedding_model.key_by_column
+    ).fetchone()
     return int(count[0]) if count else 0
 
 
@@ -146,5 +148,5 @@ def _read_item_vectors(
         item_count,
         embedding_model.dimensions,
         SELECT_ITEM_VECTORS.format(texts=texts_table),
-        dict(embedding_model.key),
+        dict(embedding_model.key_by_column),
     )

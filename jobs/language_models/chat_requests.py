@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 
 from jobs.language_models.language_model import Conversation
-from jobs.services.tokens import cl100k_base
+from jobs.services.openai_tokenizer import cl100k_base
 
 # Tokens that OpenAI's chat format adds to each message, according to OpenAI's cookbook.
 TOKENS_AROUND_MESSAGE = 4

@@ -52,7 +52,7 @@ def embed_names(
         If the embedding model has no known price, or the vectors would cost more than ``max_cost``.
     """
     hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in item_names}
-    embedding_model = settings.job_vars().embedding
+    embedding_model = settings.job_vars().chosen_embedding_model
     # A request to OpenAI's Batch API takes up to a day; direct requests give the same embeddings at once.
     if embedding_model.provider == "openai-batch":
         embedding_model = embedding_model.model_copy(update={"provider": "openai"})
@@ -68,7 +68,9 @@ def embed_names(
 def _stored_vectors(
     connection: Connection, embedding_model: EmbeddingModel, text_hashes: list[str]
 ) -> dict[str, Floats]:
-    rows = connection.execute(SELECT_STORED_VECTORS, {**embedding_model.key, "hashes": text_hashes}).fetchall()
+    rows = connection.execute(
+        SELECT_STORED_VECTORS, {**embedding_model.key_by_column, "hashes": text_hashes}
+    ).fetchall()
     return {text_hash: np.array(vector, np.float32) for text_hash, vector in rows}
 
 

@@ -9,8 +9,8 @@ import openai
 
 from jobs.language_models.purchases import PurchaseRecord
 from jobs.progress import say
-from jobs.services.client import translate_openai_errors
 from jobs.services.errors import ServiceError
+from jobs.services.openai_client import translate_openai_errors
 from jobs.services.retrying_client import RetryingClient
 
 
@@ -21,11 +21,11 @@ def delete_used_files(retrying_client: RetryingClient, purchase_record: Purchase
     """
     for used in purchase_record.find_used_files():
         try:
-            with translate_openai_errors(used.base_model, retrying_client.service), suppress(openai.NotFoundError):
+            with translate_openai_errors(used.base_model, retrying_client.service_name), suppress(openai.NotFoundError):
                 retrying_client.client.files.delete(used.file_id)
         except ServiceError as error:
             say(
-                f"WARN: the training file {used.file_id} stays at {retrying_client.service} until the next "
+                f"WARN: the training file {used.file_id} stays at {retrying_client.service_name} until the next "
                 f"fine-tuning: {error}"
             )
         else:

@@ -1,17 +1,17 @@
-"""Reads a source's rows into a temporary table: mapped to the raw table's columns, and without repeated rows."""
+"""Reads a source's rows into a temporary table, maps them to the raw table's columns, and removes repeated rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.loading.attributes import AttributeChoice, AttributeHints, choose_attributes, drop_contradictory_attributes
-from jobs.loading.known_rows import ID_COLUMN_OF_TABLE, latest_row_rules
+from jobs.loading.item_and_visitor_rows import ID_COLUMN_OF_TABLE, latest_row_rules
 from jobs.loading.mapped_rows import mapped_query
 from jobs.loading.mapping import APPEND_ONLY_TABLES, TABLE_COLUMNS
 from jobs.loading.readable_rows import read_readable_rows
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource, NoRowsError
-from jobs.loading.suspicions import decimal_id_notes, order_line_notes, session_notes
+from jobs.loading.suspicions import decimal_id_notes, notes_on_split_sessions, order_line_notes
 from jobs.loading.text_values import TIME_COLUMNS
 from jobs.loading.time_formats import require_valid_formats, unread_time_notes
 from jobs.warehouse.connection import Connection, count_rows, literal
@@ -19,18 +19,19 @@ from jobs.warehouse.connection import Connection, count_rows, literal
 
 @dataclass(frozen=True)
 class DirectAppendFile:
-    """A file whose events are appended to ``raw.events`` straight from the file, with hashes of its rows.
+    """A file, or all files of a source, whose events go into ``raw.events`` without a temporary copy.
 
     Attributes
     ----------
     rows_sql : str
-        Query of the file's rows, mapped to the columns of ``raw.events``.
+        Query of the rows in the files, mapped to the columns of ``raw.events``.
     row_hash_sql : str
-        SQL of a hash over the columns of ``raw.events``.
+        SQL expression of a hash over the columns of ``raw.events``.
     hashes_table : str
-        Name of a temporary table with the hash of each row, in the column ``row_hash_sql``.
+        Name of a temporary table with the hash of each row, in the column ``row_hash``.
     possible_repeats_sql : str
-        Query of the mapped rows that may repeat others: their hashes are in the table ``possible_repeat_hashes``.
+        Query of the mapped rows that may repeat other rows, because their hashes are in the table
+        ``possible_repeat_hashes``.
     is_parquet : bool
         Whether the files are Parquet files.
     """
@@ -44,18 +45,18 @@ class DirectAppendFile:
 
 @dataclass(frozen=True)
 class Arrivals:
-    """A source's rows in a temporary table, mapped to the raw table's columns, with counts and warnings about them.
+    """The mapped rows of a source, which wait in a temporary table to be appended, with counts and warnings.
 
     Attributes
     ----------
     source : LoadSource
     relation : str
         A table or view with the mapped rows, each once.
-    read_count, deduplicated_count : int
-        The numbers of rows in the files, and in ``relation``.
+    read_count, count_without_repeats : int
+        The number of rows in the files, and the number in ``relation``, which has no repeated rows.
     given_columns : frozenset of str
         The raw columns that the files or the map have.
-    attributes : AttributeChoice
+    attribute_choice : AttributeChoice
         Which other columns of the files are kept, as members of the JSON in the raw column ``attributes``.
     notes : tuple of str
         Warnings about the rows, for the user.
@@ -66,25 +67,25 @@ class Arrivals:
         The first rows that can't be read, each with file, line and reason.
     direct_append_files : tuple of DirectAppendFile
         Files whose rows are not in ``relation`` yet, because they go from the files into the raw table.
-    loaded_row_counts : tuple of int
-        The number of new rows of each of those files, once they are in the raw table; empty for other arrivals.
+    loaded_row_counts_of_files : tuple of int
+        The number of new rows of each of those files, once the rows are in the raw table; empty for other arrivals.
     event_ids_relation : str
-        A relation of ``visitor_id``, ``user_id`` and ``item_id`` from which ids are counted fastest; it may
+        A relation with ``visitor_id``, ``user_id`` and ``item_id``, in which distinct ids are counted fastest; it may
         repeat rows.
     """
 
     source: LoadSource
     relation: str
     read_count: int
-    deduplicated_count: int
+    count_without_repeats: int
     given_columns: frozenset[str]
-    attributes: AttributeChoice = field(default_factory=lambda: AttributeChoice({}))
+    attribute_choice: AttributeChoice = field(default_factory=lambda: AttributeChoice({}))
     notes: tuple[str, ...] = ()
     unreadable_relation: str | None = None
     unreadable_count: int = 0
     unreadable_examples: tuple[str, ...] = ()
     direct_append_files: tuple[DirectAppendFile, ...] = ()
-    loaded_row_counts: tuple[int, ...] = ()
+    loaded_row_counts_of_files: tuple[int, ...] = ()
     event_ids_relation: str = "incoming"
 
 
@@ -92,19 +93,20 @@ def read_source(
     connection: Connection,
     source: LoadSource,
     dbt_vars: Mapping[str, Any],
-    target_table: str = "arrived_rows",
+    temp_table: str = "arrived_rows",
     *,
     attribute_hints: AttributeHints | None = None,
 ) -> Arrivals:
-    """Read a source's files into a temporary table of mapped rows, each once.
+    """Read a source's files into a temporary table of mapped rows, without repeated rows.
 
-    No transaction may be open: a file that DuckDB refuses at first is read again, without the rows that can't be read.
+    No transaction may be open when this is called: files that DuckDB refuses are read a second time, without the rows
+    that can't be read.
 
     Parameters
     ----------
     dbt_vars : mapping
         Values of the dbt vars, by which dbt's staging will read the rows.
-    target_table : str
+    temp_table : str
         The name of the temporary table.
     attribute_hints : AttributeHints, optional
         Facts from outside the source that help to decide which columns become attributes.
@@ -112,17 +114,17 @@ def read_source(
     Raises
     ------
     UsageError
-        If the files' format, encoding or header is not known, a column is missing, or a text of the command line is no
-        SQL expression or no format of times.
+        If the files' format, encoding or header is not known, a column is missing, or the user's text for an option is
+        no SQL expression or no time format.
     NextmartError
         If the files can't be read, hold no rows, or too many of a file's rows are unreadable.
     """
     require_valid_formats(connection, source.time_formats)
 
-    def read_mapped(opened_source: LoadSource, file_relation: FileRelation) -> Arrivals:
-        return read_mapped_rows(connection, opened_source, file_relation, dbt_vars, target_table, attribute_hints)
+    def read_relation(source_with_preset: LoadSource, file_relation: FileRelation) -> Arrivals:
+        return read_mapped_rows(connection, source_with_preset, file_relation, dbt_vars, temp_table, attribute_hints)
 
-    return read_readable_rows(connection, source, read_mapped)
+    return read_readable_rows(connection, source, read_relation)
 
 
 def read_mapped_rows(
@@ -130,7 +132,7 @@ def read_mapped_rows(
     source: LoadSource,
     file_relation: FileRelation,
     dbt_vars: Mapping[str, Any],
-    target_table: str,
+    temp_table: str,
     attribute_hints: AttributeHints | None = None,
 ) -> Arrivals:
     """Fill a temporary table with a source's rows, mapped to the raw table's columns and without repeated rows.
@@ -140,41 +142,45 @@ def read_mapped_rows(
     Raises
     ------
     UsageError
-        If a column is missing, or a text of the command line is no SQL expression.
+        If a column is missing, or the user's text for an option is no SQL expression.
     NoRowsError
         If there are no rows.
     duckdb.Error
         If DuckDB can't read the files.
     """
-    attributes = choose_attributes(connection, source, file_relation.column_types, attribute_hints)
-    selection = mapped_query(connection, source, file_relation, attributes)
-    connection.execute(f"create or replace temp table {target_table} as {selection.sql}")
-    read_count = count_rows(connection, target_table)
+    attribute_choice = choose_attributes(connection, source, file_relation.column_types, attribute_hints)
+    selection = mapped_query(connection, source, file_relation, attribute_choice)
+    connection.execute(f"create or replace temp table {temp_table} as {selection.sql}")
+    read_count = count_rows(connection, temp_table)
     require_rows(source, read_count)
     notes_on_formats = []
     if selection.has_time_formats:
-        notes_on_formats = unread_format_notes(connection, target_table, TIME_COLUMNS[source.table])
-        connection.execute(f"alter table {target_table} drop column time_is_unread")
-    connection.execute(f"create or replace temp view incoming as from {target_table}")
+        notes_on_formats = missing_time_format_notes(connection, temp_table, TIME_COLUMNS[source.table])
+        connection.execute(f"alter table {temp_table} drop column time_is_unread")
+    connection.execute(f"create or replace temp view incoming as from {temp_table}")
     notes = decimal_id_notes(connection, selection.value_types) + notes_on_formats
-    if source.attributes is None and "attributes" not in selection.given_columns and attributes.column_of_attribute:
-        attributes = drop_contradictory_attributes(
-            connection, target_table, ID_COLUMN_OF_TABLE[source.table], attributes
+    if (
+        source.attributes is None
+        and "attributes" not in selection.given_columns
+        and attribute_choice.column_of_attribute
+    ):
+        attribute_choice = drop_contradictory_attributes(
+            connection, temp_table, ID_COLUMN_OF_TABLE[source.table], attribute_choice
         )
-    connection.execute(_deduplication_sql(source.table, target_table, dbt_vars))
-    connection.execute(f"create or replace temp view incoming as from {target_table}")
-    notes += suspicious_row_notes(connection, source, target_table, selection.given_columns, dbt_vars)
+    connection.execute(_deduplication_sql(source.table, temp_table, dbt_vars))
+    connection.execute(f"create or replace temp view incoming as from {temp_table}")
+    notes += suspicious_row_notes(connection, source, temp_table, selection.given_columns, dbt_vars)
     return Arrivals(
         source,
-        target_table,
+        temp_table,
         read_count,
-        count_rows(connection, target_table),
+        count_rows(connection, temp_table),
         selection.given_columns,
-        attributes,
+        attribute_choice,
         tuple(f"{source.path}: {note}" for note in notes),
-        fill_unreadable_rows(connection, source, file_relation, f"{target_table}_unreadable"),
-        file_relation.unreadable_count,
-        file_relation.unreadable_examples,
+        create_unreadable_rows_table(connection, source, file_relation, f"{temp_table}_unreadable"),
+        file_relation.unreadable_row_count,
+        file_relation.unreadable_row_examples,
     )
 
 
@@ -190,23 +196,23 @@ def require_rows(source: LoadSource, read_count: int) -> None:
         raise NoRowsError(f"{source.path} holds no rows{_condition_text(source)}; nothing was loaded")
 
 
-def fill_unreadable_rows(
-    connection: Connection, source: LoadSource, file_relation: FileRelation, target_table: str
+def create_unreadable_rows_table(
+    connection: Connection, source: LoadSource, file_relation: FileRelation, temp_table: str
 ) -> str | None:
-    """Fill a temporary table with the rows of files that can't be read; return its name, or None if there are none."""
-    if not file_relation.unreadable_count:
+    """Put the rows that can't be read into a temporary table; return its name, or None if all rows can be read."""
+    if not file_relation.unreadable_row_count:
         return None
     connection.execute(
-        f"create or replace temp table {target_table} as "
+        f"create or replace temp table {temp_table} as "
         f"select {literal(source.table)} as table_name, file, line, raw_row, reason "
-        f"from read_json({literal(str(file_relation.unreadable_path))}, format = 'newline_delimited', "
+        f"from read_json({literal(str(file_relation.unreadable_rows_path))}, format = 'newline_delimited', "
         "columns = {file: 'VARCHAR', line: 'BIGINT', raw_row: 'VARCHAR', reason: 'VARCHAR'})"
     )
-    return target_table
+    return temp_table
 
 
-def unread_format_notes(connection: Connection, relation: str, time_column: str) -> list[str]:
-    """Return a warning about the times of a relation that have no ``--time-format``; ``time_is_unread`` marks them."""
+def missing_time_format_notes(connection: Connection, relation: str, time_column: str) -> list[str]:
+    """Return a warning about times that no ``--time-format`` reads for certain; ``time_is_unread`` is true for them."""
     unread = f"select count(*), min({time_column}) from {relation} where time_is_unread"
     count, example = connection.execute(unread).fetchall()[0]
     if not count:
@@ -218,7 +224,7 @@ def unread_format_notes(connection: Connection, relation: str, time_column: str)
 
 
 def _condition_text(source: LoadSource) -> str:
-    """Return words for the condition that rows have to meet, for the message that a source has no rows."""
+    """Return words for the source's condition, which end the message that a source has no rows."""
     if source.preset_name and source.where_sql:
         return f" that the preset {source.preset_name} keeps: {source.where_sql}"
     return " that --where keeps" if source.where_sql else ""
@@ -227,40 +233,39 @@ def _condition_text(source: LoadSource) -> str:
 def suspicious_row_notes(
     connection: Connection,
     source: LoadSource,
-    table: str,
+    incoming_table: str,
     given_columns: frozenset[str],
     dbt_vars: Mapping[str, Any],
-    shared_id_relation: str = "incoming",
+    shared_event_id_relation: str = "incoming",
 ) -> list[str]:
-    """Return warnings about incoming rows, which are in a table and also in the temporary view ``incoming``.
+    """Return warnings about suspicious rows among the incoming rows, which the temporary view ``incoming`` holds.
 
     Parameters
     ----------
-    table : str
-        Name of the table with the rows; of a large table a sample of times is read.
+    incoming_table : str
+        Name of the table or view that ``incoming`` reads. If it is a large table, only a sample of its times is read.
     dbt_vars : mapping
         Values of the dbt vars.
-    shared_id_relation : str
-        A relation with at least all rows that share their ``event_id`` with another row.
+    shared_event_id_relation : str
+        A relation that has at least all rows that share their ``event_id`` with another row.
     """
     notes = []
     time_column = TIME_COLUMNS[source.table]
     if time_column in given_columns and not source.time_formats:
-        notes += unread_time_notes(connection, table, time_column, dbt_vars)
+        notes += unread_time_notes(connection, incoming_table, time_column, dbt_vars)
     if "event_id" in given_columns:
-        notes += order_line_notes(connection, source, dbt_vars, shared_id_relation)
+        notes += order_line_notes(connection, source, dbt_vars, shared_event_id_relation)
     if "source_session_id" in given_columns:
-        notes += session_notes(connection, dbt_vars)
+        notes += notes_on_split_sessions(connection, dbt_vars)
     return notes
 
 
 def _deduplication_sql(table: str, temp_table: str, dbt_vars: Mapping[str, Any]) -> str:
     """Return the SQL that removes repeated rows from a temporary table.
 
-    Each event and each impression stays once; each item and each visitor has one row.
-
-    A file may have many rows of an item (a file of orders, for example); the latest row stays. The order of rows is
-    total, so that the same row stays whenever the file is loaded.
+    Each event and each impression stays once. Of each item and each visitor, one row stays: the latest. A file may have
+    many rows of an item; a file of orders, for example. All columns take part in the order of the rows, so that the
+    same row stays whenever the file is loaded.
     """
     if table in APPEND_ONLY_TABLES:
         return f"create or replace temp table {temp_table} as select distinct * from {temp_table}"

@@ -1,4 +1,4 @@
-"""Tables of attached databases as sources of a load: their names, and the SQL that reads them."""
+"""Finds out which sources of a load are tables of attached databases, and makes the SQL that reads such a table."""
 
 import difflib
 import re
@@ -14,13 +14,13 @@ from jobs.loading.file_listing import KIND_OF_ENDING
 from jobs.loading.postgres_tables import postgres_relation
 from jobs.loading.relations import FileRelation, first_paragraph
 from jobs.loading.sources import LoadSource
-from jobs.warehouse.attached import attached_database_names
+from jobs.warehouse.attached_databases import attached_database_names
 from jobs.warehouse.connection import Connection, literal, quoted
 
 _NAME_PART: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
 _TABLE_NAME: Final = re.compile(rf"\s*{_NAME_PART}\s*(?:\.\s*{_NAME_PART}\s*){{1,2}}")
 TABLES_SHOWN: Final = 20
-"""The most tables of a database that an error lists."""
+"""The largest number of a database's tables that an error message lists."""
 
 SELECT_TABLES_OF_DATABASE = """
     select schema_name, table_name
@@ -36,7 +36,7 @@ SELECT_TABLES_OF_DATABASE = """
 
 
 def table_name_parts(text: str) -> tuple[str, ...] | None:
-    """Return the parts of a table's name, ``database.table`` or ``database.schema.table``; None if it can't be one.
+    """Return the parts of ``database.table`` or ``database.schema.table``; None if the text is no such name.
 
     A part may stand in double quotes, as in SQL.
     """
@@ -46,24 +46,24 @@ def table_name_parts(text: str) -> tuple[str, ...] | None:
     return tuple(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts)
 
 
-def source_databases(known_names: Collection[str], paths: Iterable[str]) -> set[str]:
+def source_databases(configured_database_names: Collection[str], source_paths: Iterable[str]) -> set[str]:
     """Return the names of the attached databases that sources read.
 
     Parameters
     ----------
-    known_names : collection of str
-        The names of all databases of ``[attach]``.
-    paths : iterable of str
-        The users' names of their sources: paths of files, or names of tables of attached databases.
+    configured_database_names : collection of str
+        The names of all databases of ``[attach]`` in ``nextmart.toml``.
+    source_paths : iterable of str
+        What users write for their sources: paths of files, or names of tables of attached databases.
 
     Raises
     ------
     UsageError
-        If a path means a file and a table, or it looks like a table of a database that is not in ``[attach]``.
+        If a path can mean a file and a table, or looks like a table of a database that is not in ``[attach]``.
     """
     read_databases = set()
-    by_lower_name = {name.lower(): name for name in known_names}
-    for path in paths:
+    by_lower_name = {name.lower(): name for name in configured_database_names}
+    for path in source_paths:
         parts = table_name_parts(path)
         if parts is None:
             continue
@@ -81,7 +81,7 @@ def source_databases(known_names: Collection[str], paths: Iterable[str]) -> set[
             hint = (
                 f"did you mean '{by_lower_name[close[0]]}'?"
                 if close
-                else f"attached: {', '.join(known_names) or 'none'}"
+                else f"attached: {', '.join(configured_database_names) or 'none'}"
             )
             raise UsageError(
                 f"{path}: there is no such file, and no database [attach.{parts[0]}] in nextmart.toml; {hint}"
@@ -104,7 +104,7 @@ def attached_table_parts(connection: Connection, path: str) -> tuple[str, ...] |
 def table_relation(connection: Connection, source: LoadSource, name_parts: tuple[str, ...]) -> FileRelation:
     """Return the SQL that reads a table of an attached database, and the DuckDB type of each of its columns.
 
-    Every column of SQLite is read as the text that it holds, because SQLite keeps any value in any column.
+    All columns of a SQLite table are read as text, because a column of SQLite can hold values of any type.
 
     Raises
     ------
@@ -119,7 +119,7 @@ def table_relation(connection: Connection, source: LoadSource, name_parts: tuple
         kind = _database_kind(connection, name_parts[0])
         if kind == "sqlite":
             return FileRelation(
-                _sqlite_sql(name_parts, types),
+                _sqlite_texts_sql(name_parts, types),
                 dict.fromkeys(types, "VARCHAR"),
                 shown_name=name,
                 has_only_readable_rows=True,
@@ -133,15 +133,16 @@ def table_relation(connection: Connection, source: LoadSource, name_parts: tuple
     return FileRelation(full_name, types, shown_name=name, has_only_readable_rows=True)
 
 
-def _database_kind(connection: Connection, database: str) -> str:
+def _database_kind(connection: Connection, database_name: str) -> str:
     row = connection.execute(
-        "select type from duckdb_databases() where lower(database_name) = ?", [database.lower()]
+        "select type from duckdb_databases() where lower(database_name) = ?", [database_name.lower()]
     ).fetchone()
     return str(row[0]) if row else ""
 
 
-def _sqlite_sql(name_parts: tuple[str, ...], types: dict[str, str]) -> str:
-    texts = ", ".join(f"cast({quoted(column)} as text) as {quoted(column)}" for column in types)
+def _sqlite_texts_sql(name_parts: tuple[str, ...], column_types: dict[str, str]) -> str:
+    """Return the SQL that lets SQLite itself cast all columns of a table to text."""
+    texts = ", ".join(f"cast({quoted(column)} as text) as {quoted(column)}" for column in column_types)
     query = f"select {texts} from {quoted(name_parts[-1])}"
     return f"sqlite_query({literal(name_parts[0])}, {literal(query)})"
 

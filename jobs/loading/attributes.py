@@ -1,11 +1,14 @@
-"""Which columns of files that nextmart doesn't know are kept, as one JSON object for each item or visitor."""
+"""Chooses which columns that nextmart doesn't know are kept as attributes: one JSON object for each item or visitor.
+
+nextmart knows a column if it has a raw column's name, or if a ``--map`` consists of its name alone.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.sources import ALL_ATTRIBUTES, LoadSource
 from jobs.warehouse.connection import Connection, literal, quoted
@@ -20,13 +23,13 @@ class AttributeHints:
 
     Attributes
     ----------
-    earlier_spellings : name in lower case -> name
-        The names of attributes in sources that were read before this source in the same load.
+    spellings_of_earlier_sources : attribute's name in lower case -> name as spelt
+        The attributes of sources that were read before this source in the same load.
     rows_are_events : bool
         Whether the same files are loaded as events too.
     """
 
-    earlier_spellings: Mapping[str, str] = field(default_factory=dict)
+    spellings_of_earlier_sources: Mapping[str, str] = field(default_factory=dict)
     rows_are_events: bool = False
 
 
@@ -38,11 +41,11 @@ class AttributeChoice:
     ----------
     column_of_attribute : attribute's name -> column of the files
     left_out_columns : tuple of str
-        Columns of the files that nextmart doesn't know and that are no attributes.
+        The other columns of the files that nextmart doesn't know.
     left_out_reason : str
-        Why columns are left out though the user has not said so; an empty text if the user has.
+        Why nextmart itself leaves columns out; empty if the user has chosen the attributes.
     missing_names : tuple of str
-        Names that the user typed as attributes and that no column of the files has.
+        Columns that the user names as attributes, and that the files lack.
     """
 
     column_of_attribute: Mapping[str, str]
@@ -59,7 +62,7 @@ class AttributeChoice:
         }
 
     def with_all_left_out(self, reason: str) -> "AttributeChoice":
-        """Return these attributes with every kept column left out, for the given reason."""
+        """Return a choice that leaves out all kept columns too, for the given reason."""
         return AttributeChoice({}, (*self.column_of_attribute.values(), *self.left_out_columns), reason)
 
 
@@ -69,7 +72,7 @@ def parse_attributes(option_value: str | Sequence[str] | None) -> tuple[str, ...
     Parameters
     ----------
     option_value : str or sequence of str, optional
-        Names with commas between them or in a list, ``all`` or ``none``; None: not given.
+        Names in a list or with commas between them, or ``all``, or ``none``; None if the option is not given.
 
     Raises
     ------
@@ -86,24 +89,24 @@ def parse_attributes(option_value: str | Sequence[str] | None) -> tuple[str, ...
     return tuple(names)
 
 
-def unknown_columns(source: LoadSource, column_names: Iterable[str]) -> list[str]:
+def columns_unknown_to_nextmart(source: LoadSource, column_names: Iterable[str]) -> list[str]:
     """Return a source's columns that have no raw column's name and are not the whole right side of a ``--map``."""
     known = {*TABLE_COLUMNS[source.table], *TABLE_COLUMNS["events"], "loaded_at"}
     known |= {theirs.lower() for theirs in source.column_map.values()}
     return [name for name in column_names if name.lower() not in known]
 
 
-def columns_outside_expressions(source: LoadSource, column_names: Iterable[str]) -> list[str]:
-    """Return those of a source's ``unknown_columns`` that no SQL of ``--map`` or ``--where`` mentions."""
+def unused_columns(source: LoadSource, column_names: Iterable[str]) -> list[str]:
+    """Return the columns of a source that nextmart doesn't know and no SQL of ``--map`` or ``--where`` mentions."""
     expressions = " ".join([*source.column_map.values(), source.where_sql or ""]).lower()
-    return [name for name in unknown_columns(source, column_names) if name.lower() not in expressions]
+    return [name for name in columns_unknown_to_nextmart(source, column_names) if name.lower() not in expressions]
 
 
 def attribute_candidates(source: LoadSource, column_names: Iterable[str]) -> list[str]:
-    """Return a source's columns that may become attributes and that no SQL of ``--map`` or ``--where`` mentions."""
+    """Return the unused columns of a source of items or visitors, which may become attributes; none with a preset."""
     if source.table not in TABLES_WITH_ATTRIBUTES or source.preset_name:
         return []
-    return columns_outside_expressions(source, column_names)
+    return unused_columns(source, column_names)
 
 
 def may_be_attribute(source: LoadSource, column: str) -> bool:
@@ -111,36 +114,36 @@ def may_be_attribute(source: LoadSource, column: str) -> bool:
     if source.table not in TABLES_WITH_ATTRIBUTES or (source.preset_name and source.attributes is None):
         return False
     if source.attributes in (None, ALL_ATTRIBUTES):
-        return bool(unknown_columns(source, [column]))
+        return bool(columns_unknown_to_nextmart(source, [column]))
     return column.lower() in {name.lower() for name in source.attributes or ()}
 
 
 def choose_attributes(
-    connection: Connection, source: LoadSource, column_names: Iterable[str], hints: AttributeHints | None
+    connection: Connection, source: LoadSource, column_names: Iterable[str], attribute_hints: AttributeHints | None
 ) -> AttributeChoice:
-    """Return which columns of a source become attributes, by the columns' names; the rows are not read.
+    """Choose by their names which columns of a source become attributes; the rows are not read.
 
-    A name that differs in case alone from an attribute that the warehouse has is that attribute.
+    A column whose name differs from an attribute of the warehouse only in upper and lower case becomes that attribute.
 
     Parameters
     ----------
     column_names : iterable of str
         The names of the files' columns.
-    hints : AttributeHints, optional
+    attribute_hints : AttributeHints, optional
         Facts from outside the source that help to decide which columns become attributes.
     """
-    hints = hints or AttributeHints()
+    attribute_hints = attribute_hints or AttributeHints()
     column_names = list(column_names)
     if source.table not in TABLES_WITH_ATTRIBUTES:
         return AttributeChoice({})
     if source.preset_name and source.attributes is None:
         # where a row is an event on several items, most columns describe the event rather than the items
-        columns_of_items = [] if "element" in column_names else columns_outside_expressions(source, column_names)
+        columns_of_items = [] if "element" in column_names else unused_columns(source, column_names)
         return AttributeChoice({}, tuple(columns_of_items), f"because of the preset {source.preset_name}")
     chosen, reason = source.attributes, ""
     missing: tuple[str, ...] = ()
-    candidates = unknown_columns(source, column_names)
-    if chosen is None and hints.rows_are_events:
+    candidates = columns_unknown_to_nextmart(source, column_names)
+    if chosen is None and attribute_hints.rows_are_events:
         chosen, reason = (), "because the same rows are loaded as events"
     if chosen is None or chosen == ALL_ATTRIBUTES:
         attribute_columns = candidates
@@ -150,7 +153,9 @@ def choose_attributes(
         column_set = {name.lower() for name in column_names}
         missing = tuple(name for name in chosen if name.lower() not in column_set)
     spellings = (
-        {**hints.earlier_spellings, **attribute_spellings(connection, source.table)} if attribute_columns else {}
+        {**attribute_hints.spellings_of_earlier_sources, **attribute_spellings(connection, source.table)}
+        if attribute_columns
+        else {}
     )
     columns: dict[str, str] = {}
     used_names: set[str] = set()
@@ -165,14 +170,14 @@ def choose_attributes(
 
 
 def missing_attributes(attribute_choices: Sequence[AttributeChoice]) -> list[str]:
-    """Return the names that the user typed as attributes and that are columns of none of the sources."""
+    """Return the columns that the user names as attributes, and that no source has."""
     found_names = {name.lower() for attributes in attribute_choices for name in attributes.column_of_attribute.values()}
     typed_names = dict.fromkeys(name for attributes in attribute_choices for name in attributes.missing_names)
     return [name for name in typed_names if name.lower() not in found_names]
 
 
-def require_typed_attributes(attribute_choices: Sequence[AttributeChoice]) -> None:
-    """Raise an error if a column that the user typed as an attribute is in none of the files.
+def require_no_missing_attributes(attribute_choices: Sequence[AttributeChoice]) -> None:
+    """Raise an error if no file has a column that the user names as an attribute.
 
     Raises
     ------
@@ -185,16 +190,16 @@ def require_typed_attributes(attribute_choices: Sequence[AttributeChoice]) -> No
             for attributes in attribute_choices
             for column in (*attributes.column_of_attribute.values(), *attributes.left_out_columns)
         }
-        raise UsageError(f"--attributes {name}: the files have no such column; {nearest(name, known)}")
+        raise UsageError(f"--attributes {name}: the files have no such column; {nearest_name_hint(name, known)}")
 
 
-def clean_attribute_name(name: str) -> str:
-    """Return the name of a column without control characters and with one blank between words."""
-    return "".join(sign for sign in " ".join(name.split()) if sign.isprintable())
+def clean_attribute_name(column_name: str) -> str:
+    """Return a column's name without control characters and with one blank between words, as an attribute's name."""
+    return "".join(sign for sign in " ".join(column_name.split()) if sign.isprintable())
 
 
 def attribute_spellings(connection: Connection, table: str) -> dict[str, str]:
-    """Return the names of attributes in a raw table: name in lower case -> name as spelt; empty without such a table.
+    """Return how the attributes in a raw table are spelt, by their names in lower case; empty without such a table.
 
     Of several spellings of a name, the first in alphabetical order is returned.
     """
@@ -213,56 +218,60 @@ def attribute_spellings(connection: Connection, table: str) -> dict[str, str]:
 
 
 def drop_contradictory_attributes(
-    connection: Connection, table: str, id_column: str, attributes: AttributeChoice
+    connection: Connection, temp_table: str, id_column: str, attribute_choice: AttributeChoice
 ) -> AttributeChoice:
-    """Drop all attributes of a table's rows if rows with one id have different attributes, as rows of orders do.
+    """Drop the attributes of all rows if any two rows with one id differ in attributes, as rows of orders do.
 
     Parameters
     ----------
-    table : str
-        The temporary table; its column ``attributes`` becomes null.
+    temp_table : str
+        The temporary table with the rows. If attributes are dropped, its column ``attributes`` becomes null.
     id_column : str
         The column with the id of an item or a visitor.
+
+    Returns
+    -------
+    The given choice, or one that leaves out all columns if attributes are dropped
     """
     repeats = connection.execute(
-        f"select true from {table} where trim({id_column}) <> '' group by {id_column} "
+        f"select true from {temp_table} where trim({id_column}) <> '' group by {id_column} "
         "having min(hash(attributes)) <> max(hash(attributes)) limit 1"
     ).fetchone()
     if not repeats:
-        return attributes
+        return attribute_choice
     connection.execute(
-        f"create or replace temp table {table} as select * replace (null::json as attributes) from {table}"
+        f"create or replace temp table {temp_table} as select * replace (null::json as attributes) from {temp_table}"
     )
-    return attributes.with_all_left_out(f"because rows repeat {id_column.removesuffix('_id')}s")
+    return attribute_choice.with_all_left_out(f"because rows repeat {id_column.removesuffix('_id')}s")
 
 
 def attributes_sql(
-    attributes: AttributeChoice,
-    file_types: Mapping[str, str],
-    attributes_value_sql: str | None,
+    attribute_choice: AttributeChoice,
+    file_column_types: Mapping[str, str],
+    mapped_attributes_sql: str | None,
     value_types: Mapping[str, str],
 ) -> str:
     """Return the SQL of the raw column ``attributes``: a JSON object without nulls; null if it would be empty.
 
     Parameters
     ----------
-    file_types : column of the files -> DuckDB type
-    attributes_value_sql : str, optional
-        SQL of the value of the raw column ``attributes`` itself, where the files or the map have this column. The
-        members of an object are attributes; any other value becomes the attribute ``attributes``.
-    value_types : nextmart's column -> DuckDB type of its value
+    file_column_types : column of the files -> DuckDB type
+    mapped_attributes_sql : str, optional
+        SQL of the value that the files or the map give to the whole raw column ``attributes``; None if they give none.
+        The members of a JSON object are attributes; any other value becomes the attribute ``attributes``.
+    value_types : raw column -> DuckDB type of its value
     """
     members = (
-        f"{literal(name)}, {_json_value_sql(quoted(column), file_types[column])}"
-        for name, column in attributes.column_of_attribute.items()
+        f"{literal(name)}, {_json_value_sql(quoted(column), file_column_types[column])}"
+        for name, column in attribute_choice.column_of_attribute.items()
     )
     merged = f"json_object({', '.join(members)})"
-    if attributes_value_sql is not None:
-        value = f"to_json({_json_value_sql(attributes_value_sql, value_types['attributes'])})"
+    if mapped_attributes_sql is not None:
+        value = f"to_json({_json_value_sql(mapped_attributes_sql, value_types['attributes'])})"
         if value_types["attributes"] == "VARCHAR":
             value = (
-                f"case when json_valid({attributes_value_sql}) then cast({attributes_value_sql} as json) else {value} "
-                "end"
+                f"case when json_valid({mapped_attributes_sql}) then cast({mapped_attributes_sql} as json) "
+                f"else {value} end"
             )
         whole_object = (
             f"case when json_type({value}) = 'OBJECT' then {value} else json_object('attributes', {value}) end"
@@ -272,41 +281,43 @@ def attributes_sql(
     return f"cast(nullif(cast(json_merge_patch('{{}}', {merged}) as varchar), '{{}}') as json)"
 
 
-def merged_attributes_sql(known_sql: str, arrived_sql: str, arrived_names: Iterable[str]) -> str:
-    """Return the SQL of a row's attributes: the arrived values, and the known values of attributes that the feed lacks.
+def merged_attributes_sql(
+    stored_attributes_sql: str, incoming_attributes_sql: str, incoming_attribute_names: Iterable[str]
+) -> str:
+    """Return the SQL of a row's attributes: those of the incoming row, and stored ones that the feed lacks.
 
     Parameters
     ----------
-    known_sql, arrived_sql : str
+    stored_attributes_sql, incoming_attributes_sql : str
         SQL of the attributes in the warehouse and in the feed: JSON objects without nulls; null for no attributes.
-    arrived_names : iterable of str
+    incoming_attribute_names : iterable of str
         The names of the attributes that the feed has.
     """
-    # the feed's attributes are removed from the known ones first, because a merge would mix nested values of both
-    emptied = ", ".join(f"{literal(name)}, null" for name in arrived_names)
-    kept = f"json_merge_patch(coalesce({known_sql}, '{{}}'), json_object({emptied}))"
-    merged = f"nullif(json_merge_patch({kept}, coalesce({arrived_sql}, '{{}}'))::varchar, '{{}}')::json"
-    return f"case when {known_sql} is null then {arrived_sql} else {merged} end"
+    # the feed's attributes are removed from the stored ones first, because a merge would mix nested values of both
+    emptied = ", ".join(f"{literal(name)}, null" for name in incoming_attribute_names)
+    kept = f"json_merge_patch(coalesce({stored_attributes_sql}, '{{}}'), json_object({emptied}))"
+    merged = f"nullif(json_merge_patch({kept}, coalesce({incoming_attributes_sql}, '{{}}'))::varchar, '{{}}')::json"
+    return f"case when {stored_attributes_sql} is null then {incoming_attributes_sql} else {merged} end"
 
 
-def attribute_values_sql(json_sql: str, names: Iterable[str]) -> str:
-    """Return the SQL of the list of the named attributes' values, in the order of ``names``.
+def attribute_values_sql(json_sql: str, attribute_names: Iterable[str]) -> str:
+    """Return the SQL of a list with the values of the given attributes, in the order of ``attribute_names``.
 
     Parameters
     ----------
     json_sql : str
-        SQL of a JSON object.
+        SQL of a JSON object with attributes.
     """
-    pointers = ("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+    pointers = ("/" + name.replace("~", "~0").replace("/", "~1") for name in attribute_names)
     return f"json_extract({json_sql}, [{', '.join(map(literal, pointers))}])"
 
 
 def _json_value_sql(value_sql: str, type_name: str) -> str:
-    """Return the SQL that turns a value into JSON; values other than numbers, booleans and nested ones become text."""
+    """Return the SQL that turns a value into JSON: numbers, booleans and nested values stay, all others become text."""
     if type_name in ("FLOAT", "DOUBLE"):
         return f"case when isfinite({value_sql}) then to_json({value_sql}) end"
     if type_name == "JSON":
-        return f"cast({value_sql} as json)"  # attached databases return JSON columns as text
+        return f"cast({value_sql} as json)"  # attached databases return columns of JSON as text
     if type_name.endswith((")", "]")) or type_name == "BOOLEAN" or _NUMBER_TYPES.fullmatch(type_name):
         return f"to_json({value_sql})"
     text = value_sql if type_name == "VARCHAR" else f"cast({value_sql} as varchar)"

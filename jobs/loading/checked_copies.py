@@ -1,6 +1,6 @@
-"""Copies of text files with the readable rows alone, and a list of the unreadable rows.
+"""Makes copies of text files that have only the readable rows, and lists the unreadable rows.
 
-Where DuckDB refuses a file, this module reads the file line by line, in bounded memory.
+The files are those that DuckDB refuses. They are read line by line, so that memory is bounded.
 """
 
 import json
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, Final, TextIO
 
 from jobs.errors import NextmartError
-from jobs.loading.text_heads import TextDialect
+from jobs.loading.text_dialects import TextDialect
 from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, RecordRun, not_utf_8_reason, quoted_line
 
 MAX_RAW_ROW_CHARACTERS: Final = 10_000
@@ -31,7 +31,7 @@ class CheckedRowsWriter:
     readable_count, unreadable_count : int
         The numbers of readable and of unreadable rows.
     longest_row_bytes : int
-        An upper bound of the length of readable rows, in bytes.
+        A length in bytes that no readable row exceeds.
     unreadable_examples : list of str
         The first unreadable rows, each with file, line and reason.
     """
@@ -43,20 +43,20 @@ class CheckedRowsWriter:
     longest_row_bytes: int = 0
     unreadable_examples: list[str] = field(default_factory=list)
 
-    def write_readable_row(self, line: bytes, target: BinaryIO) -> None:
-        """Write a readable row, which ends with a line end, to ``target``, and count it."""
-        target.write(line)
+    def write_readable_row(self, line: bytes, output_stream: BinaryIO) -> None:
+        """Write a readable row, which ends with a line feed, to the copy ``output_stream``, and count it."""
+        output_stream.write(line)
         self.readable_count += 1
         self.longest_row_bytes = max(self.longest_row_bytes, len(line))
 
-    def write_readable_lines(self, lines: bytes, target: BinaryIO) -> None:
-        """Write readable rows to ``target``, and count them; each row is one line that ends with a line feed."""
-        target.write(lines)
+    def write_readable_lines(self, lines: bytes, output_stream: BinaryIO) -> None:
+        """Write readable rows, each of one line with a line feed, to the copy ``output_stream``, and count them."""
+        output_stream.write(lines)
         self.readable_count += lines.count(b"\n")
         self.longest_row_bytes = max(self.longest_row_bytes, len(lines))
 
     def write_unreadable_row(self, record: Record) -> None:
-        """Write an unreadable row, with its reason, to the list ``unreadable_rows_file``, and count it."""
+        """Write an unreadable row and its reason to ``unreadable_rows_file``, and count it."""
         text = record.raw_bytes.decode("utf-8", errors="backslashreplace")
         if len(text) > MAX_RAW_ROW_CHARACTERS:
             text = f"{text[:MAX_RAW_ROW_CHARACTERS]}... ({len(text):,} characters)"
@@ -72,8 +72,13 @@ class CheckedRowsWriter:
                 f"{self.file_path}, line {record.first_line_number:,}: {reason}\n    {shown}"
             )
 
-    def require_few_unreadable(self, max_unreadable_share: float, header: str) -> None:
+    def require_few_unreadable(self, max_unreadable_share: float, header_line: str) -> None:
         """Raise an error if more than ``max_unreadable_share`` of the file's rows can't be read.
+
+        Parameters
+        ----------
+        header_line : str
+            The file's header for the error message; empty if it has none.
 
         Raises
         ------
@@ -87,7 +92,7 @@ class CheckedRowsWriter:
             f"{self.file_path}: {self.unreadable_count:,} of {total:,} rows can't be read; "
             f"max_unreadable_share = {max_unreadable_share:g} allows {int(max_unreadable_share * total):,}. Nothing "
             "was loaded.\n"
-            + (f"Its header: {header}\n" if header else "")
+            + (f"Its header: {header_line}\n" if header_line else "")
             + "".join(f"  {example}\n" for example in self.unreadable_examples)
             + "Mend those lines, name the delimiter (--delimiter) or the encoding (--encoding), or set "
             "max_unreadable_share in nextmart.toml, so that such rows are set aside in raw.unreadable_rows."
@@ -95,33 +100,35 @@ class CheckedRowsWriter:
 
 
 def copy_readable_text(
-    source: BinaryIO, target: BinaryIO, dialect: TextDialect, rows_writer: CheckedRowsWriter
+    input_stream: BinaryIO, output_stream: BinaryIO, dialect: TextDialect, rows_writer: CheckedRowsWriter
 ) -> None:
-    """Copy the readable records of a delimited text, without its header, to ``target``, each with a plain line end.
+    """Copy the readable rows of a delimited text without its header; each row of the copy ends with a line feed.
 
     Parameters
     ----------
-    source : binary stream
-        The file from its beginning, in UTF-8.
+    input_stream : binary stream
+        The text from its beginning, in UTF-8.
+    output_stream : binary stream
+        The copy.
     """
-    source.read(dialect.bytes_before_rows)
+    input_stream.read(dialect.byte_count_before_rows)
     newline = b"\r" if dialect.newline == b"\r" else b"\n"
     first_line = dialect.skipped_line_count + dialect.header_line_count + 1
-    reader = RecordReader(_chunks(source), dialect.delimiter, len(dialect.column_names), first_line, newline)
+    reader = RecordReader(_read_chunks(input_stream), dialect.delimiter, len(dialect.column_names), first_line, newline)
     for record in reader.records_and_runs():
         if isinstance(record, RecordRun):
-            rows_writer.write_readable_lines(record.lines, target)
+            rows_writer.write_readable_lines(record.lines, output_stream)
         elif record.unreadable_reason:
             rows_writer.write_unreadable_row(record)
         elif record.fields is not None:
-            rows_writer.write_readable_row(quoted_line(record.fields, dialect.delimiter), target)
+            rows_writer.write_readable_row(quoted_line(record.fields, dialect.delimiter), output_stream)
         else:
-            rows_writer.write_readable_row(record.raw_bytes + b"\n", target)
+            rows_writer.write_readable_row(record.raw_bytes + b"\n", output_stream)
 
 
-def copy_readable_json_lines(source: BinaryIO, target: BinaryIO, rows_writer: CheckedRowsWriter) -> None:
-    """Copy the lines of a text that are JSON objects to ``target``."""
-    for number, line in enumerate(source, start=1):
+def copy_readable_json_lines(input_stream: BinaryIO, output_stream: BinaryIO, rows_writer: CheckedRowsWriter) -> None:
+    """Copy the lines of ``input_stream`` that are JSON objects to ``output_stream``; the others are unreadable."""
+    for number, line in enumerate(input_stream, start=1):
         body = line.rstrip(b"\r\n").removeprefix(b"\xef\xbb\xbf" if number == 1 else b"")
         if not body.strip():
             continue
@@ -129,11 +136,11 @@ def copy_readable_json_lines(source: BinaryIO, target: BinaryIO, rows_writer: Ch
         if reason:
             rows_writer.write_unreadable_row(Record(number, body, None, reason))
         else:
-            rows_writer.write_readable_row(body + b"\n", target)
+            rows_writer.write_readable_row(body + b"\n", output_stream)
 
 
 def _json_fault(line_bytes: bytes) -> str:
-    """Return the reason why a line is no JSON object; an empty text if the line is one."""
+    """Return why a line is no valid JSON object; an empty text if it is one."""
     reason = not_utf_8_reason(line_bytes)
     if reason:
         return reason
@@ -153,7 +160,7 @@ def _json_fault(line_bytes: bytes) -> str:
     return ""
 
 
-def _chunks(source: BinaryIO) -> Iterator[bytes]:
-    """Yield a stream's bytes in chunks."""
-    while piece := source.read(_CHUNK_BYTES):
+def _read_chunks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield a stream's bytes in chunks of ``_CHUNK_BYTES``."""
+    while piece := stream.read(_CHUNK_BYTES):
         yield piece

@@ -1,9 +1,9 @@
-"""Events of large files, appended to ``raw.events`` without a copy: rows that repeat others are told before that.
+"""Appends events of large files to ``raw.events`` straight from the files, without a temporary copy of the rows.
 
-A load of other sources goes by way of temporary tables, which hold the rows before they are compared with known ones.
-Here the files are read twice. The first time, only a hash of each row is kept, which says which rows may repeat others;
-the second time, all other rows go into the table at once. To write rows costs many times more than to read them, and a
-table from which rows were deleted in the same transaction is written twice.
+The rows of other sources go into temporary tables first, where they are compared with the rows of the raw tables. Here
+the files are read twice instead. The first time, only a hash of each row is kept; the hashes tell which rows may repeat
+others. The second time, all other rows go into the table at once. That is faster, because it costs many times more to
+write rows than to read them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,10 +17,10 @@ from jobs.errors import NextmartError
 from jobs.loading.arrivals import (
     Arrivals,
     DirectAppendFile,
-    fill_unreadable_rows,
+    create_unreadable_rows_table,
+    missing_time_format_notes,
     require_rows,
     suspicious_row_notes,
-    unread_format_notes,
 )
 from jobs.loading.file_listing import find_source_files
 from jobs.loading.mapped_rows import mapped_query
@@ -36,8 +36,9 @@ from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.own_tables import is_own_table
 
 MIN_DIRECT_APPEND_BYTES: Final = 8 << 20
-"""Files of at least so many bytes are appended directly. Smaller ones gain nothing by it."""
+"""The least size of files, in bytes, that are appended directly; smaller ones gain nothing by it."""
 MAX_POSSIBLE_REPEAT_SHARE: Final = 0.05
+"""If a larger share of the rows may repeat others by the hash of their id alone, a hash of the whole row is used."""
 
 IS_POSSIBLE_REPEAT: Final = "{row_hash} in (select row_hash from possible_repeat_hashes)"
 
@@ -61,11 +62,11 @@ CREATE_APPENDED_EVENTS = """
 
 
 class FilesChangedError(NextmartError):
-    """The rows of a file were others when the file was read the second time."""
+    """A file had other rows when it was read the second time than when its rows were hashed."""
 
 
 def can_append_directly(connection: Connection, table: str, file_sizes: Iterable[int]) -> bool:
-    """Tell whether files are appended directly: large files of events, for a table of events that is no view.
+    """Tell whether rows go straight from files into the raw table: from large files of events, into no user's table.
 
     Parameters
     ----------
@@ -82,31 +83,34 @@ def can_append_directly(connection: Connection, table: str, file_sizes: Iterable
         or not is_own_table(connection, "raw", "events")
     ):
         return False
-    # a user's own table may have other types, of which equal values have other hashes than texts have
+    # a user's own table may have other types, and a value of another type has another hash than its text
     types = {row[0]: row[1] for row in connection.execute("describe raw.events").fetchall()}
     return all(types.get(name) == "VARCHAR" for name in TABLE_COLUMNS["events"])
 
 
 def file_sizes_of_source(connection: Connection, source: LoadSource) -> list[int]:
-    """Return the sizes of a source's files in bytes; none if the source is a table, or its files can't be found."""
+    """Return the sizes of a source's files in bytes; an empty list if it is a table, or its files can't be found."""
     try:
         files = find_source_files(connection, source)
     except NextmartError:
-        return []  # reading says what is wrong
+        return []  # the error is reported when the files are read
     return [Path(file.path).stat().st_size for file in files if Path(file.path).is_file()]
 
 
-def hash_source_rows(connection: Connection, source: LoadSource, name_prefix: str, copies_stack: ExitStack) -> Arrivals:
+def hash_source_rows(
+    connection: Connection, source: LoadSource, temp_name_prefix: str, copies_stack: ExitStack
+) -> Arrivals:
     """Read a hash of each row of a source of events; the rows stay in the files until ``append_directly``.
 
-    No transaction may be open: a file that DuckDB refuses at first is read again, without the rows that can't be read.
+    No transaction may be open when this is called: files that DuckDB refuses are read a second time, without the rows
+    that can't be read.
 
     Parameters
     ----------
-    name_prefix : str
-        What the names of temporary tables and views of the rows begin with.
+    temp_name_prefix : str
+        The beginning of the names of temporary tables and views for these rows.
     copies_stack : ExitStack
-        Keeps copies of files that DuckDB can't read as they are.
+        Deletes, when it is closed, the copies of files that DuckDB can't read as they are.
 
     Raises
     ------
@@ -115,21 +119,23 @@ def hash_source_rows(connection: Connection, source: LoadSource, name_prefix: st
     """
     require_valid_formats(connection, source.time_formats)
 
-    def hash_relation(opened_source: LoadSource, file_relation: FileRelation) -> Arrivals:
-        return _hash_rows(connection, opened_source, file_relation, name_prefix)
+    def hash_rows(source_with_preset: LoadSource, file_relation: FileRelation) -> Arrivals:
+        return _hash_rows(connection, source_with_preset, file_relation, temp_name_prefix)
 
-    return read_readable_rows(connection, source, hash_relation, copies_stack)
+    return read_readable_rows(connection, source, hash_rows, copies_stack)
 
 
-def _hash_rows(connection: Connection, source: LoadSource, files: FileRelation, name_prefix: str) -> Arrivals:
-    """Read a hash of each row of the relation of a source's files into a temporary table."""
-    selection = mapped_query(connection, source, files)
+def _hash_rows(
+    connection: Connection, source: LoadSource, file_relation: FileRelation, temp_name_prefix: str
+) -> Arrivals:
+    """Put a hash of each row of a source's files into a temporary table."""
+    selection = mapped_query(connection, source, file_relation)
     row_hash, possible_repeats_sql = VALUES_HASH, _possible_repeats_sql(selection.sql, VALUES_HASH)
     if "event_id" in selection.given_columns:
-        # a condition over the files' own columns: only of possible repeats, DuckDB reads and casts the other columns
+        # the condition names columns of the files, so that DuckDB reads the other columns only of possible repeats
         is_possible_repeat = IS_POSSIBLE_REPEAT.format(row_hash=f"hash({selection.text_sql_of_column['event_id']})")
-        row_hash, possible_repeats_sql = ID_HASH, selection.sql_where(is_possible_repeat)
-    hashes = f"{name_prefix}_hashes"
+        row_hash, possible_repeats_sql = ID_HASH, selection.sql_with_condition(is_possible_repeat)
+    hashes = f"{temp_name_prefix}_hashes"
     flag = ", time_is_unread" if selection.has_time_formats else ""
     connection.execute(
         f"create or replace temp table {hashes} as select {row_hash} as row_hash{flag} from ({selection.sql})"
@@ -139,19 +145,21 @@ def _hash_rows(connection: Connection, source: LoadSource, files: FileRelation, 
     connection.execute(f"create or replace temp view incoming as {selection.sql}")
     notes = decimal_id_notes(connection, selection.value_types)
     if flag and count_rows(connection, f"{hashes} where time_is_unread"):
-        notes += unread_format_notes(connection, "incoming", TIME_COLUMNS[source.table])
+        notes += missing_time_format_notes(connection, "incoming", TIME_COLUMNS[source.table])
     return Arrivals(
         source,
-        name_prefix,
+        temp_name_prefix,
         read_count,
         read_count,
         selection.given_columns,
         notes=tuple(f"{source.path}: {note}" for note in notes),
-        unreadable_relation=fill_unreadable_rows(connection, source, files, f"{name_prefix}_unreadable"),
-        unreadable_count=files.unreadable_count,
-        unreadable_examples=files.unreadable_examples,
+        unreadable_relation=create_unreadable_rows_table(
+            connection, source, file_relation, f"{temp_name_prefix}_unreadable"
+        ),
+        unreadable_count=file_relation.unreadable_row_count,
+        unreadable_examples=file_relation.unreadable_row_examples,
         direct_append_files=(
-            DirectAppendFile(selection.sql, row_hash, hashes, possible_repeats_sql, files.is_parquet),
+            DirectAppendFile(selection.sql, row_hash, hashes, possible_repeats_sql, file_relation.is_parquet),
         ),
     )
 
@@ -159,19 +167,19 @@ def _hash_rows(connection: Connection, source: LoadSource, files: FileRelation, 
 def append_directly(
     connection: Connection, arrivals: Arrivals, dbt_vars: Mapping[str, Any], loaded_at: datetime
 ) -> Arrivals:
-    """Append the waiting rows of files to ``raw.events``, each once, unless the table has them.
+    """Append the rows that are still in their files to ``raw.events``: each once, and only if the table lacks it.
 
     Parameters
     ----------
     dbt_vars : mapping
         Values of the dbt vars, by which dbt's staging will read the rows.
     loaded_at : datetime
-        The time of loading that the new rows get.
+        The ``loaded_at`` of the new rows.
 
     Returns
     -------
-    The arrivals with numbers of rows, and with the notes that only all rows together allow. Their relation has all
-    rows of the files, each once
+    The arrivals with the numbers of rows, and with the warnings for which all rows have to be known. Their relation has
+    all rows of the files, each once
 
     Raises
     ------
@@ -180,11 +188,15 @@ def append_directly(
     duckdb.Error
         If DuckDB refuses a value that ``hash_source_rows`` did not read.
     """
-    with_known = count_rows(connection, "(from raw.events limit 1)") > 0
-    row_hash, possible_repeat_count = _find_possible_repeats(connection, arrivals, has_loaded_events=with_known)
+    has_loaded_events = count_rows(connection, "(from raw.events limit 1)") > 0
+    row_hash, possible_repeat_count = _find_possible_repeats(connection, arrivals, has_loaded_events=has_loaded_events)
     known = f"{arrivals.relation}_known"
-    _split_loaded_from_new(
-        connection, arrivals.direct_append_files, row_hash, has_loaded_events=with_known, loaded_events_table=known
+    _split_loaded_from_new_rows(
+        connection,
+        arrivals.direct_append_files,
+        row_hash,
+        has_loaded_events=has_loaded_events,
+        loaded_events_table=known,
     )
     where = f"where not ({IS_POSSIBLE_REPEAT.format(row_hash=row_hash)})" if possible_repeat_count else ""
     loaded = [
@@ -198,29 +210,29 @@ def append_directly(
     by_file = "select file_number, count(*) from new_events group by file_number"
     for file_number, count in connection.execute(by_file).fetchall():
         loaded[file_number] += count
-    relation = "raw.events"  # all of its rows are of these files; a table can be sampled fast
-    if with_known:
+    relation = "raw.events"  # the table had no rows before, so all of them are from these files
+    if has_loaded_events:
         relation = f"{arrivals.relation}_appended"
         appended = {"relation": relation, "known": known, "loaded_at": literal(loaded_at.isoformat())}
         connection.execute(CREATE_APPENDED_EVENTS.format(columns=EVENT_COLUMNS, **appended))
     connection.execute(f"create or replace temp view incoming as from {relation}")
-    rows_by_id = "single_events" if row_hash == ID_HASH else "incoming"  # no other row shares its id with another
+    rows_by_id = "single_events" if row_hash == ID_HASH else "incoming"  # both have all rows that share an event_id
     notes = suspicious_row_notes(connection, arrivals.source, relation, arrivals.given_columns, dbt_vars, rows_by_id)
     return replace(
         arrivals,
         relation=relation,
-        deduplicated_count=sum(loaded) + count_rows(connection, known),
+        count_without_repeats=sum(loaded) + count_rows(connection, known),
         notes=tuple(f"{arrivals.source.path}: {note}" for note in notes),
         direct_append_files=(),
-        loaded_row_counts=tuple(loaded),
-        event_ids_relation=_fastest_ids_relation(arrivals.direct_append_files),
+        loaded_row_counts_of_files=tuple(loaded),
+        event_ids_relation=_relation_for_counting_ids(arrivals.direct_append_files),
     )
 
 
-def _fastest_ids_relation(files: tuple[DirectAppendFile, ...]) -> str:
-    """Return SQL of the relation from which different ids are counted fastest.
+def _relation_for_counting_ids(files: tuple[DirectAppendFile, ...]) -> str:
+    """Return the SQL of the relation in which distinct ids are counted fastest.
 
-    The relation reads the files themselves if all are Parquet files, whose dictionaries of values DuckDB counts fast;
+    The relation reads the files themselves if all are Parquet files, in whose dictionaries DuckDB counts values fast;
     otherwise it is ``incoming``.
     """
     if not all(file.is_parquet for file in files):
@@ -230,12 +242,12 @@ def _fastest_ids_relation(files: tuple[DirectAppendFile, ...]) -> str:
 
 
 def _find_possible_repeats(connection: Connection, arrivals: Arrivals, *, has_loaded_events: bool) -> tuple[str, int]:
-    """Fill ``possible_repeat_hashes`` with the hashes of rows that may repeat others.
+    """Fill the temporary table ``possible_repeat_hashes`` with the hashes of rows that may repeat others.
 
     Returns
     -------
     tuple of (str, int)
-        SQL of the hash, and the number of possible repeats.
+        The SQL of the rows' hash, and the number of rows that may repeat others.
     """
     files = arrivals.direct_append_files
     hashes = " union all ".join(f"select row_hash from {file.hashes_table}" for file in files)
@@ -262,7 +274,7 @@ def _find_possible_repeats(connection: Connection, arrivals: Arrivals, *, has_lo
     return row_hash, possible_repeat_count
 
 
-def _split_loaded_from_new(
+def _split_loaded_from_new_rows(
     connection: Connection,
     files: tuple[DirectAppendFile, ...],
     row_hash_sql: str,
@@ -270,9 +282,10 @@ def _split_loaded_from_new(
     has_loaded_events: bool,
     loaded_events_table: str,
 ) -> None:
-    """Split the possible repeats, each once, into those that ``raw.events`` has and new ones.
+    """Split the rows that may repeat others into those that ``raw.events`` has and new ones.
 
-    ``single_events`` gets all of them, ``loaded_events_table`` those in ``raw.events``, and ``new_events`` the others.
+    The temporary table ``single_events`` gets all of them, each once; ``loaded_events_table`` gets those that
+    ``raw.events`` has, and ``new_events`` the others.
     """
     is_possible_repeat = IS_POSSIBLE_REPEAT.format(row_hash=row_hash_sql)
     connection.execute(
@@ -323,6 +336,6 @@ def _insert_and_count(connection: Connection, query: str, loaded_at: datetime) -
 
 
 def _single_number(connection: Connection, sql: str, loaded_at: datetime | None = None) -> int:
-    """Return the number that a statement gives."""
+    """Execute a statement, and return the one number of its result; ``loaded_at`` is its parameter, if it has one."""
     row = connection.execute(sql, {"loaded_at": loaded_at} if loaded_at else None).fetchone()
     return int(row[0]) if row else 0

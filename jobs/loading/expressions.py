@@ -1,6 +1,6 @@
-"""Checks the SQL that users write for ``--map`` and ``--where``: it must be one expression that reads its row alone.
+"""Checks the SQL that users write for ``--map`` and ``--where``: it must be one expression over the columns of a row.
 
-DuckDB's own parser judges the text, so every expression that DuckDB understands is allowed.
+DuckDB's own parser parses the text, so every expression that DuckDB understands is allowed.
 """
 
 import json
@@ -25,16 +25,16 @@ NO_SELECT_ERROR = "not implemented"
 def require_one_expression(
     connection: Connection, option: str, text: str, *, allow_io: bool = False, io_advice: str = ALLOW_IO_ADVICE
 ) -> dict[str, Any]:
-    """Check that a text is exactly one SQL expression, and that the expression reads no file.
+    """Raise an error unless a text is exactly one SQL expression that reads nothing but its row.
 
     Parameters
     ----------
     option : str
         The text in front of the expression on the command line, such as ``--map item_id=``, for the error message.
     allow_io : bool
-        Whether the expression may read files and call functions that reach out of the warehouse.
+        Whether the expression may read files and call ``FORBIDDEN_FUNCTIONS``.
     io_advice : str
-        What to do about an expression that reads files, for the error message.
+        What the user can do if the expression does so although ``allow_io`` is false; it ends the error message.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def require_one_expression(
     NextmartError
         If DuckDB's parser doesn't understand the text.
     UsageError
-        If the text is more or other than one expression, or the expression reads files.
+        If the text is more or other than one expression, or the expression reads more than its row.
     """
     parsed = _parse_select(connection, f"select {text}\n")
     if parsed["error"] and parsed["error_type"] == NO_SELECT_ERROR:
@@ -60,7 +60,7 @@ def require_one_expression(
     one_expression = other_clauses == [{name: part for name, part in select_1_node.items() if name != "select_list"}]
     if not one_expression or len(columns) != 1 or columns[0]["alias"] or _makes_several_columns(columns[0]):
         raise UsageError(NOT_ONE_EXPRESSION_MESSAGE.format(option=option, text=text))
-    source_names = sorted(set(_names_outside_row(columns[0])))
+    source_names = sorted(set(_names_of_outside_sources(columns[0])))
     if source_names and not allow_io:
         raise UsageError(
             f"{option}{text}: the expression reaches out of its row with {', '.join(source_names)}. {io_advice}"
@@ -70,14 +70,14 @@ def require_one_expression(
 
 
 def _parse_select(connection: Connection, statement: str) -> dict[str, Any]:
-    """Return DuckDB's syntax tree of a text of SELECT statements, or the parser's error, as a dictionary."""
+    """Return DuckDB's syntax tree of SELECT statements as a dictionary; after a syntax error, the parser's error."""
     row = connection.execute("select json_serialize_sql(?)", [statement]).fetchone()
     parsed: dict[str, Any] = json.loads(row[0]) if row else {}
     return parsed
 
 
 def syntax_nodes(syntax_tree: Any) -> Iterator[dict[str, Any]]:
-    """Yield every node of a syntax tree, from the top down."""
+    """Yield every node of DuckDB's syntax tree: each node before the nodes in it."""
     if isinstance(syntax_tree, dict):
         yield syntax_tree
         for part in syntax_tree.values():
@@ -88,7 +88,7 @@ def syntax_nodes(syntax_tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def _makes_several_columns(expression: Any) -> bool:
-    """Tell whether an expression makes several columns: ``*``, or ``columns(...)`` without ``*`` in front of it."""
+    """Tell whether an expression makes several columns, as ``*`` and ``columns(...)`` do, but not ``*columns(...)``."""
     if isinstance(expression, list):
         return any(map(_makes_several_columns, expression))
     if not isinstance(expression, dict) or expression.get("class") == "SUBQUERY":
@@ -98,15 +98,15 @@ def _makes_several_columns(expression: Any) -> bool:
     return any(map(_makes_several_columns, expression.values()))
 
 
-def _names_outside_row(expression: dict[str, Any]) -> Iterator[str]:
-    """Yield the names of an expression's sources other than its row: functions and files, such as ``read_csv()``."""
+def _names_of_outside_sources(expression: dict[str, Any]) -> Iterator[str]:
+    """Yield the names of what an expression reads besides its row: functions such as ``read_csv()``, and files."""
     for node in syntax_nodes(expression):
         if node.get("type") == "TABLE_FUNCTION":
             name = node["function"].get("function_name", "")
             if name.lower() not in HARMLESS_TABLE_FUNCTIONS:
                 yield f"{name}()"
         elif node.get("type") == "BASE_TABLE":
-            # DuckDB takes a path or an address in place of a table's name for a file to read
+            # DuckDB reads a file if a path or an address stands where a table's name should be
             if any(sign in node["table_name"] for sign in "./\\:*?"):
                 yield f"'{node['table_name']}'"
         elif node.get("type") == "SHOW_REF":

@@ -1,6 +1,7 @@
-"""The files of a feed: which files its paths and globs mean, and how messages and tables name them.
+"""The files of a feed: which files its paths and globs match, and under which paths messages and tables show them.
 
-A name has ``${VARIABLE}`` where a path has the value of an environment variable, which may be a secret.
+The value of an environment variable in a path may be a secret. So messages and tables show a masked path, in which
+``${VARIABLE}`` stands in place of the value.
 """
 
 import glob
@@ -16,8 +17,8 @@ from jobs.errors import NextmartError, UsageError
 from jobs.loading.feed_settings import Feed
 from jobs.loading.file_listing import files_inside
 
-_SECRET_LENGTH = 4
-"""The fewest characters of an environment variable's value that is replaced in texts; a shorter one is in any text."""
+_MIN_MASKED_LENGTH = 4
+"""Values of environment variables with fewer characters are not masked, because any text may hold them by chance."""
 
 
 @dataclass(frozen=True)
@@ -28,26 +29,27 @@ class FeedFile:
     ----------
     path : str
         The path under which the file is opened.
-    name : str
+    masked_path : str
         The path for messages and tables: ``${VARIABLE}`` stands in place of an environment variable's value.
-    folder : str
-        The name of the folder that holds the file, if the feed's paths and globs mean folders; else an empty text.
+    matched_folder : str
+        The masked path of the folder that one of the feed's paths and globs matches, and that holds the file. It is
+        empty if the feed's path or glob matches the file itself.
     """
 
     path: str
-    name: str
-    folder: str = ""
+    masked_path: str
+    matched_folder: str = ""
 
 
 def feed_files(feed: Feed) -> list[FeedFile]:
-    """Return the distinct files that a feed's paths and globs match, in the order of their names.
+    """Return the distinct files that a feed's paths and globs match, in the order of their masked paths.
 
     Raises
     ------
     UsageError
         If the environment lacks a variable. The message names the feed.
     NextmartError
-        If the files can't be looked for.
+        If a folder can't be read.
     """
     by_path: dict[str, FeedFile] = {}
     for pattern in feed.file_patterns:
@@ -56,23 +58,23 @@ def feed_files(feed: Feed) -> list[FeedFile]:
                 by_path.setdefault(str(Path(file.path).absolute()), file)
         except OSError as error:
             raise NextmartError(f"feed {feed.name}: can't look for {pattern}: {error.strerror}") from error
-    return sorted(by_path.values(), key=lambda file: natural_sort_key(file.name))
+    return sorted(by_path.values(), key=lambda file: natural_sort_key(file.masked_path))
 
 
-def natural_sort_key(file_name: str) -> tuple[tuple[str, int], ...]:
-    """Return a sort key of file names that sorts digits as numbers: ``day_2.csv`` comes before ``day_10.csv``."""
-    parts = re.split(r"(\d+)", file_name)
+def natural_sort_key(path: str) -> tuple[tuple[str, int], ...]:
+    """Return a key that sorts paths with digits as numbers: ``day_2.csv`` comes before ``day_10.csv``."""
+    parts = re.split(r"(\d+)", path)
     return tuple(("", int(part)) if position % 2 else (part, 0) for position, part in enumerate(parts))
 
 
 def is_matched_by_feed(feed: Feed, masked_path: str) -> bool:
-    """Tell whether a feed's paths and globs match a file name, or the name of its folder; the file need not exist."""
+    """Tell whether a feed's paths and globs match a file's masked path or its folder; the file need not exist."""
     patterns = [os.path.normpath(pattern) for pattern in feed.file_patterns]
     return any(fnmatchcase(masked_path, pattern) or fnmatchcase(masked_path, f"{pattern}/*") for pattern in patterns)
 
 
-def path_with_values(feed: Feed, masked_path: str) -> str:
-    """Return a file's path: its name with the values of environment variables in place of ``${VARIABLE}``.
+def unmasked_path(feed: Feed, masked_path: str) -> str:
+    """Return a file's real path: the masked path with the values of environment variables for ``${VARIABLE}``.
 
     Raises
     ------
@@ -83,23 +85,23 @@ def path_with_values(feed: Feed, masked_path: str) -> str:
 
 
 def mask_variable_values(feed: Feed, text: str) -> str:
-    """Replace the values of the feed's environment variables in a text by their names, as in ``${VARIABLE}``."""
+    """Return a text with ``${VARIABLE}`` in place of the values of the feed's environment variables."""
     names = {name for pattern in feed.file_patterns for name in VARIABLE.findall(pattern)}
     values = {name: os.environ.get(name, "") for name in names}
     for name, value in sorted(values.items(), key=lambda item: -len(item[1])):
-        if len(value) >= _SECRET_LENGTH:
+        if len(value) >= _MIN_MASKED_LENGTH:
             text = text.replace(value, f"${{{name}}}")
     return text
 
 
 def _expand_variables(feed_name: str, pattern: str) -> tuple[str, list[tuple[str, str]]]:
-    """Put the values of environment variables into a pattern; return it, and how to undo it in paths that it matches.
+    """Put the values of environment variables into a path or glob; also return what masks them again in paths.
 
     Returns
     -------
     tuple
-        The pattern with values; and pairs of a beginning of that pattern and the same beginning with variables' names,
-        the longest first.
+        The pattern with values; and a list of pairs, longest first: a beginning of that pattern that ends with a value,
+        and the same beginning with ``${VARIABLE}`` in place of the values.
     """
     real, prefixes, end = "", [], 0
     for found in VARIABLE.finditer(pattern):
@@ -117,23 +119,22 @@ def _expand_variables(feed_name: str, pattern: str) -> tuple[str, list[tuple[str
 
 def _matching_files(feed: Feed, pattern: str) -> Iterator[FeedFile]:
     """Yield the files that a feed's path or glob matches."""
-    real, prefixes = _expand_variables(feed.name, pattern)
+    real, prefix_pairs = _expand_variables(feed.name, pattern)
     for match in [real] if Path(real).exists() else glob.iglob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
-        folder = os.path.normpath(_masked_path(match, prefixes)) if Path(match).is_dir() else ""
+        folder = os.path.normpath(_masked_path(match, prefix_pairs)) if Path(match).is_dir() else ""
         for path in files_inside(match) if folder else [match]:
-            # "./", because shop.csv alone could mean a table of an attached database shop
+            # a path begins with "./", because shop.csv alone could be a table of an attached database named shop
             openable = path if "/" in path else f"./{path}"
-            yield FeedFile(openable, os.path.normpath(_masked_path(path, prefixes)), folder)
+            yield FeedFile(openable, os.path.normpath(_masked_path(path, prefix_pairs)), folder)
 
 
-def _masked_path(path: str, masked_prefixes: list[tuple[str, str]]) -> str:
-    """Return a path with names of environment variables, as in ``${VARIABLE}``, in place of their values."""
-    beginning, name = next((pair for pair in masked_prefixes if path.startswith(pair[0])), ("", ""))
-    rest = path[len(beginning) :]
-    if (
-        masked_prefixes
-    ):  # variables behind a glob: their values are replaced wherever they occur in the rest of the path
-        for variable in set(VARIABLE.findall(masked_prefixes[0][1])) - set(VARIABLE.findall(name)):
-            if len(os.environ[variable]) >= _SECRET_LENGTH:
+def _masked_path(path: str, prefix_pairs: list[tuple[str, str]]) -> str:
+    """Return a path with ``${VARIABLE}`` in place of values, by the pairs that ``_expand_variables`` returns."""
+    real_prefix, masked_prefix = next((pair for pair in prefix_pairs if path.startswith(pair[0])), ("", ""))
+    rest = path[len(real_prefix) :]
+    if prefix_pairs:
+        # a prefix with a * matches no path, so values after a * are replaced wherever they occur in the path's rest
+        for variable in set(VARIABLE.findall(prefix_pairs[0][1])) - set(VARIABLE.findall(masked_prefix)):
+            if len(os.environ[variable]) >= _MIN_MASKED_LENGTH:
                 rest = rest.replace(os.environ[variable], f"${{{variable}}}")
-    return name + rest
+    return masked_prefix + rest

@@ -7,17 +7,17 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.loading.attributes import TABLES_WITH_ATTRIBUTES, parse_attributes
 from jobs.loading.mapping import TABLE_COLUMNS
-from jobs.loading.presets.catalogue import preset
+from jobs.loading.presets.all_presets import preset
 from jobs.loading.sources import LoadSource, ReadOptions, parse_read_options
 
 _NAME = re.compile(r"\w[\w.-]*")
 
 
 class FeedSettings(BaseModel):
-    """A feed, as the table ``[feeds.NAME]`` of ``nextmart.toml`` describes it."""
+    """The keys of a table ``[feeds.NAME]`` of ``nextmart.toml``, which describes one feed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -88,7 +88,10 @@ class Feed:
 
     @property
     def definition(self) -> dict[str, Any]:
-        """The settings that change how a file's rows are loaded, except for those with their default value."""
+        """Key -> value of the settings by which rows are loaded; a file is loaded again if one of them changes.
+
+        Keys with their default value are left out.
+        """
         return self.settings.model_dump(exclude_defaults=True, exclude={"files", "complete", "required"})
 
     def as_source(self, path: str) -> LoadSource:
@@ -109,19 +112,22 @@ class Feed:
             self.allow_sql_io,
             attributes=parse_attributes(self.settings.attributes),
             is_whole_catalogue=self.settings.complete,
-            feed=self.name,
+            feed_name=self.name,
             preset_name=self.settings.preset,
         )
 
 
 def read_feeds(
-    feed_tables: Mapping[str, Mapping[str, Any]], max_unreadable_share: float, *, allow_sql_io: bool = False
+    unchecked_settings_of_feed: Mapping[str, Mapping[str, Any]],
+    max_unreadable_share: float,
+    *,
+    allow_sql_io: bool = False,
 ) -> list[Feed]:
     """Check the tables ``[feeds.NAME]`` of ``nextmart.toml``, and return the feeds in the order of the file.
 
     Parameters
     ----------
-    feed_tables : feed's name -> its keys and values
+    unchecked_settings_of_feed : feed's name -> key -> value
     max_unreadable_share : float
         The load stops if more than this share of a file's rows is unreadable.
     allow_sql_io : bool
@@ -130,10 +136,13 @@ def read_feeds(
     Raises
     ------
     UsageError
-        If a feed has an unknown key or a wrong value, or two feeds say that they are the whole catalogue. The message
-        names the feed.
+        If a feed has an unknown key or a wrong value, or two feeds have ``complete = true``. The message names the
+        feed.
     """
-    feeds = [_read_feed(name, keys, max_unreadable_share, allow_sql_io) for name, keys in feed_tables.items()]
+    feeds = [
+        _read_feed(name, settings, max_unreadable_share, allow_sql_io)
+        for name, settings in unchecked_settings_of_feed.items()
+    ]
     complete = [feed.name for feed in feeds if feed.settings.complete]
     if len(complete) > 1:
         raise UsageError(
@@ -154,7 +163,7 @@ def select_feeds(feeds: Collection[Feed], feed_names: Collection[str]) -> list[F
     known = [feed.name for feed in feeds]
     for name in feed_names:
         if name not in known:
-            hint = nearest(name, known) if known else "nextmart.toml has no [feeds.NAME]"
+            hint = nearest_name_hint(name, known) if known else "nextmart.toml has no [feeds.NAME]"
             raise UsageError(f"there is no feed '{name}': {hint} A file is loaded with --events FILE or --items FILE.")
     return [feed for feed in feeds if not feed_names or feed.name in feed_names]
 
@@ -163,11 +172,13 @@ def _as_list(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
-def _read_feed(name: str, settings_table: Mapping[str, Any], max_unreadable_share: float, allow_sql_io: bool) -> Feed:
+def _read_feed(
+    name: str, unchecked_settings: Mapping[str, Any], max_unreadable_share: float, allow_sql_io: bool
+) -> Feed:
     if not _NAME.fullmatch(name):
         raise UsageError(f"feed {name!r}: name a feed with letters, digits, '_', '-' and '.', as in [feeds.clicks]")
     try:
-        settings = FeedSettings(**{**({"kind": name} if name in TABLE_COLUMNS else {}), **settings_table})
+        settings = FeedSettings(**{**({"kind": name} if name in TABLE_COLUMNS else {}), **unchecked_settings})
     except ValidationError as error:
         raise UsageError("\n".join(_error_lines(name, error))) from error
     try:
@@ -191,10 +202,10 @@ def _error_lines(name: str, error: ValidationError) -> list[str]:
     for problem in error.errors():
         key = str(problem["loc"][0])
         if problem["type"] == "extra_forbidden":
-            lines[key] = f"unknown key '{key}': {nearest(key, FeedSettings.model_fields)}"
+            lines[key] = f"unknown key '{key}': {nearest_name_hint(key, FeedSettings.model_fields)}"
         elif problem["type"] == "missing":
             lines[key] = f"the key '{key}' is missing, for example {key} = \"events\""
-        elif key in lines:  # the key may have another type too: both errors go on one line
+        elif key in lines:  # a key with several types has an error for each type; they are put on one line
             lines[key] += f", or {problem['msg'][0].lower()}{problem['msg'][1:]}"
         else:
             where = ".".join(str(part) for part in problem["loc"] if part not in ("str", "list[str]"))
@@ -206,7 +217,7 @@ def _require_consistent_settings(settings: FeedSettings) -> None:
     """Raise an error if keys of a feed contradict one another, or name a kind, column or preset that doesn't exist."""
     columns = TABLE_COLUMNS.get(settings.kind)
     if columns is None:
-        raise UsageError(f"kind = '{settings.kind}': {nearest(settings.kind, TABLE_COLUMNS)}")
+        raise UsageError(f"kind = '{settings.kind}': {nearest_name_hint(settings.kind, TABLE_COLUMNS)}")
     patterns = _as_list(settings.files)
     if bool(patterns) == (settings.table is not None) or not all(patterns):
         raise UsageError('say where the rows are: either files = "events/*.csv", or table = "shop.public.clicks"')
@@ -216,7 +227,9 @@ def _require_consistent_settings(settings: FeedSettings) -> None:
             raise UsageError(f"files: feeds read files of this machine, not {scheme}://…; copy the files here first")
     for column, text in settings.map.items():
         if column not in columns:
-            raise UsageError(f"map: nextmart has no column '{column}' of {settings.kind}; {nearest(column, columns)}")
+            raise UsageError(
+                f"map: nextmart has no column '{column}' of {settings.kind}; {nearest_name_hint(column, columns)}"
+            )
         if not text.strip():
             raise UsageError(f"map.{column} is empty: name a column of the files, or an SQL expression")
     if settings.preset is not None and not preset(settings.preset).layouts_of_table(settings.kind):

@@ -1,4 +1,4 @@
-"""Which files and how many rows of each feed have been loaded, for `nextmart status`."""
+"""Reads which files and how many rows of each feed have been loaded, for `nextmart status`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from jobs.errors import UsageError
-from jobs.loading.feed_files import natural_sort_key, path_with_values
+from jobs.loading.feed_files import natural_sort_key, unmasked_path
 from jobs.loading.feed_settings import Feed
 from jobs.warehouse.connection import Connection
 
@@ -19,11 +19,11 @@ SELECT_LOADED_FILES = """
     group by path
 """
 
-_NAMES_KEPT = 20
+_MISSING_FILES_SHOWN = 20
 
 
 def feed_states(connection: Connection, feeds: Sequence[Feed]) -> list[dict[str, Any]]:
-    """Return which files and how many rows of each feed have been loaded, as dictionaries for JSON.
+    """Return the state of each feed as a dictionary for JSON: which of its files were loaded, and how many rows.
 
     Returns
     -------
@@ -37,6 +37,7 @@ def feed_states(connection: Connection, feeds: Sequence[Feed]) -> list[dict[str,
 
 
 def _feed_state(connection: Connection, feed: Feed) -> dict[str, Any]:
+    """Return one of the dictionaries of ``feed_states``."""
     try:
         rows = connection.execute(SELECT_LOADED_FILES, [feed.name]).fetchall()
     except duckdb.CatalogException:  # a warehouse of an earlier release lacks the table raw.loaded_files
@@ -45,7 +46,7 @@ def _feed_state(connection: Connection, feed: Feed) -> dict[str, Any]:
     missing, problem = [], None
     try:
         missing = sorted(
-            (name for name, _, _ in rows if not Path(path_with_values(feed, name)).exists()), key=natural_sort_key
+            (name for name, _, _ in rows if not Path(unmasked_path(feed, name)).exists()), key=natural_sort_key
         )
     except UsageError as error:
         problem = str(error)
@@ -58,6 +59,6 @@ def _feed_state(connection: Connection, feed: Feed) -> dict[str, Any]:
         "newest_loaded_at": newest[1],
         "rows_loaded": sum(row[2] for row in rows),
         "missing": len(missing),
-        "missing_files": missing[:_NAMES_KEPT],
+        "missing_files": missing[:_MISSING_FILES_SHOWN],
         "problem": problem,
     }

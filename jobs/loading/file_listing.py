@@ -59,9 +59,9 @@ class InputFile:
     path : str
         The file's path.
     kind : str
-        ``TEXT``, ``JSON``, ``JSON_LINES``, ``PARQUET`` or ``XLSX``.
+        The file's format: ``TEXT``, ``JSON``, ``JSON_LINES``, ``PARQUET`` or ``XLSX``.
     compression : str
-        One of ``COMPRESSIONS``, or empty.
+        The ending of a compressed file, one of ``COMPRESSIONS``; else empty.
     """
 
     path: str
@@ -112,9 +112,9 @@ def find_source_files(connection: Connection, source: LoadSource) -> list[InputF
 
 
 def file_paths(connection: Connection, path: str) -> list[str]:
-    """Return the sorted paths of a file, of all files in a folder, or of a glob's matches.
+    """Return the sorted paths of the files that a path means: one file, all files in a folder, or a glob's matches.
 
-    A folder's files are those of ``files_inside``. Hidden files are left out of folders alone.
+    Hidden files in a folder are left out, as ``files_inside`` says; a glob may match hidden files.
 
     Raises
     ------
@@ -132,10 +132,10 @@ def file_paths(connection: Connection, path: str) -> list[str]:
 
 
 def files_inside(folder: str) -> list[str]:
-    """Return the paths of the files in a folder, and in all folders inside, hidden ones and tools' markers aside.
+    """Return the paths of the files in a folder and in its subfolders, without those for which ``is_hidden`` is true.
 
-    Links to files and folders are followed, and each folder counts once. If several paths lead to a folder, the files
-    have the path with the fewest links.
+    Links to files and folders are followed, and each folder is read once. If several paths lead to a folder, its files
+    are returned under the path with the fewest links.
 
     Raises
     ------
@@ -156,12 +156,12 @@ def files_inside(folder: str) -> list[str]:
             if entry.is_dir():
                 (links if entry.is_symlink() else folders).append(entry.path)
             elif entry.is_file():
-                files.append(str(Path(entry.path)))  # without a leading ./
+                files.append(str(Path(entry.path)))  # Path removes a leading ./
     return files
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether the name of a file or a folder is hidden, or is a marker of a tool, such as ``_SUCCESS``."""
+    """Tell whether a file or folder is hidden by its name, or is a marker that a tool writes, such as ``_SUCCESS``."""
     return name.startswith((".", "_"))
 
 
@@ -177,9 +177,9 @@ def known_ending(path: str) -> str:
     return ending + compression if ending in KIND_OF_ENDING else ""
 
 
-def _kind_of_file(path: str, format_: str | None) -> str | None:
-    """Return a file's kind, such as ``TEXT``, by ``--format`` or else by the file name's ending; None if unknown."""
+def _kind_of_file(path: str, format_option: str | None) -> str | None:
+    """Return a file's kind, such as ``TEXT``, by the option ``--format`` or else by its ending; None if unknown."""
     by_ending = KIND_OF_ENDING.get(known_ending(path).removesuffix(_compression_ending(path)))
-    if format_ is None:
+    if format_option is None:
         return by_ending
-    return JSON_LINES if format_ == "json" and by_ending == JSON_LINES else _KIND_OF_FORMAT_OPTION[format_]
+    return JSON_LINES if format_option == "json" and by_ending == JSON_LINES else _KIND_OF_FORMAT_OPTION[format_option]

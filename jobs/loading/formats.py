@@ -1,4 +1,4 @@
-"""Makes the SQL that reads a source's files, or its table in an attached database, with known column types."""
+"""Makes the SQL that reads a source's files of any format, or its table in an attached database."""
 
 from pathlib import Path
 from typing import Final
@@ -9,7 +9,7 @@ from jobs.loading.json_files import json_relation
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, column_types, path_list_sql
 from jobs.loading.sources import LoadSource, NoRowsError
 from jobs.loading.text_files import text_relation
-from jobs.loading.unpacking import transcode, unpack, workbook_to_csv
+from jobs.loading.unpacking import transcode_to_utf_8, unpack, workbook_to_csv
 from jobs.warehouse.connection import Connection
 
 _NAMES_OF_UTF_8: Final = ("utf-8", "utf8", "utf-8-sig")
@@ -26,7 +26,7 @@ def file_relation(
         An empty folder for copies of files that DuckDB can't read as they are; it must exist while the relation is
         used.
     check_lines : bool
-        Whether to read text files line by line, and to leave out the rows that can't be read. It is slower, and needed
+        Whether to check each line of text files, and to leave out the rows that can't be read. This is slow, and needed
         only after DuckDB has refused the files.
 
     Raises
@@ -53,16 +53,16 @@ def file_relation(
     return text_relation(source, files, copies_folder, check_lines=check_lines)
 
 
-def _as_readable_file(file: InputFile, number: int, source: LoadSource, copies_folder: Path) -> ReadableFile:
-    """Return a file as DuckDB can open it: the file itself, or a copy in ``copies_folder``."""
-    copy = copies_folder / f"copy_{number}.txt"
+def _as_readable_file(file: InputFile, file_number: int, source: LoadSource, copies_folder: Path) -> ReadableFile:
+    """Return the file itself if DuckDB can read it; else write a readable copy to ``copies_folder`` and return that."""
+    copy = copies_folder / f"copy_{file_number}.txt"
     encoding = source.read_options.encoding
     if file.kind == XLSX:
         workbook_to_csv(file, copy)
     elif file.kind == PARQUET:
         return ReadableFile(file.path, file.path)
     elif encoding and encoding.lower().replace("_", "-") not in _NAMES_OF_UTF_8:
-        transcode(file, encoding, copy)
+        transcode_to_utf_8(file, encoding, copy)
     elif file.compression not in DUCKDB_COMPRESSION or not file.path.endswith(file.compression):
         unpack(file, copy)
     else:

@@ -1,4 +1,4 @@
-"""The SQL that reads JSON files (JSON lines, or one array of objects); texts keep their spelling."""
+"""Makes the SQL that reads JSON files (JSON lines, or one array of objects), in which texts keep their spelling."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from jobs.loading.attributes import attribute_candidates
 from jobs.loading.checked_copies import CheckedRowsWriter, copy_readable_json_lines
 from jobs.loading.relations import FileRelation, ReadableFile, first_paragraph, path_list_sql
 from jobs.loading.sources import LoadSource
-from jobs.loading.text_heads import HEAD_BYTES, likely_encoding
+from jobs.loading.text_dialects import HEAD_BYTES, likely_encoding
 from jobs.loading.unpacking import open_bytes
 from jobs.warehouse.connection import Connection, literal
 
@@ -30,9 +30,9 @@ def json_relation(
     Parameters
     ----------
     copies_folder : Path
-        The folder for copies of the files, if the files have to be read line by line.
+        The folder for copies of the files, if each line has to be checked.
     check_lines : bool
-        Whether to read JSON lines line by line, and to leave out the rows that can't be read.
+        Whether to check each line of JSON lines, and to leave out the rows that can't be read.
 
     Raises
     ------
@@ -42,24 +42,23 @@ def json_relation(
         If a file is in UTF-16.
     """
     beginnings = [_read_utf_8_beginning(file) for file in files]
-    are_lines = all(_is_json_lines(beginning) for beginning in beginnings)
-    if check_lines and are_lines:
-        return _checked_relation(connection, source, files, copies_folder)
+    are_json_lines = all(_is_json_lines(beginning) for beginning in beginnings)
+    if check_lines and are_json_lines:
+        return _relation_of_checked_copies(connection, source, files, copies_folder)
     try:
-        relation = _unchecked_relation(connection, source, files, are_lines=are_lines)
+        relation = _unchecked_relation(connection, source, files, are_json_lines=are_json_lines)
     except duckdb.Error as error:
-        if are_lines and isinstance(error, duckdb.InvalidInputException):
-            return _checked_relation(connection, source, files, copies_folder)
+        if are_json_lines and isinstance(error, duckdb.InvalidInputException):
+            return _relation_of_checked_copies(connection, source, files, copies_folder)
         raise NextmartError(f"can't read {source.path}: {first_paragraph(error)}\nNothing was loaded.") from error
-    if are_lines and list(relation.column_types) == [
-        "json"
-    ]:  # DuckDB names the only column "json" if lines are no objects
-        return _checked_relation(connection, source, files, copies_folder)
+    if are_json_lines and list(relation.column_types) == ["json"]:
+        # DuckDB reads lines that are no JSON objects as one column with the name "json"
+        return _relation_of_checked_copies(connection, source, files, copies_folder)
     return relation
 
 
 def _read_utf_8_beginning(file: ReadableFile) -> bytes:
-    """Return the first bytes of a file.
+    """Return the first ``HEAD_BYTES`` bytes of a file, and refuse UTF-16.
 
     Raises
     ------
@@ -78,7 +77,7 @@ def _read_utf_8_beginning(file: ReadableFile) -> bytes:
 
 
 def _is_json_lines(beginning: bytes) -> bool:
-    """Tell whether a file has JSON lines: whether its first line alone is a JSON value, or a broken JSON object."""
+    """Tell whether a file has JSON lines: its first line alone is a JSON value, or looks like a broken JSON object."""
     first_line = beginning.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
     if first_line.startswith(b"["):
         return False
@@ -90,12 +89,12 @@ def _is_json_lines(beginning: bytes) -> bool:
 
 
 def _unchecked_relation(
-    connection: Connection, source: LoadSource, files: Sequence[ReadableFile], *, are_lines: bool
+    connection: Connection, source: LoadSource, files: Sequence[ReadableFile], *, are_json_lines: bool
 ) -> FileRelation:
-    """Return the SQL by which DuckDB reads JSON files without a check of each line."""
-    # all rows are sampled, so that a column that only late rows have is not lost
+    """Return the SQL that reads JSON files, and the column types, without a check of each line."""
+    # all rows are sampled, so that a column that only the last rows have is not lost
     reader = (
-        f"read_json({path_list_sql(files)}, format = '{'newline_delimited' if are_lines else 'auto'}', "
+        f"read_json({path_list_sql(files)}, format = '{'newline_delimited' if are_json_lines else 'auto'}', "
         f"union_by_name = true, sample_size = -1)"
     )
     described = connection.execute(f"describe select * from {reader}").fetchall()
@@ -117,13 +116,13 @@ def _is_nested(type_name: str) -> bool:
     return type_name.endswith((")", "]"))
 
 
-def _checked_relation(
+def _relation_of_checked_copies(
     connection: Connection, source: LoadSource, files: Sequence[ReadableFile], copies_folder: Path
 ) -> FileRelation:
-    """Copy the readable lines of JSON files, and return the SQL that reads the copies."""
-    unreadable_path = copies_folder / "unreadable.jsonl"
+    """Copy the readable lines of JSON files, and return the SQL that reads the copies, with the column types."""
+    unreadable_rows_path = copies_folder / "unreadable.jsonl"
     copies, examples, unreadable_count = [], [], 0
-    with unreadable_path.open("w", encoding="utf-8") as output:
+    with unreadable_rows_path.open("w", encoding="utf-8") as output:
         for number, file in enumerate(files):
             rows = CheckedRowsWriter(file.user_path, output)
             copy = copies_folder / f"checked_{number}.jsonl"
@@ -134,13 +133,13 @@ def _checked_relation(
             examples += rows.unreadable_examples
             unreadable_count += rows.unreadable_count
     try:
-        relation = _unchecked_relation(connection, source, copies, are_lines=True)
+        relation = _unchecked_relation(connection, source, copies, are_json_lines=True)
     except duckdb.Error as error:
         raise NextmartError(f"can't read {source.path}: {first_paragraph(error)}\nNothing was loaded.") from error
     return replace(
         relation,
-        unreadable_path=str(unreadable_path),
-        unreadable_count=unreadable_count,
-        unreadable_examples=tuple(examples),
+        unreadable_rows_path=str(unreadable_rows_path),
+        unreadable_row_count=unreadable_count,
+        unreadable_row_examples=tuple(examples),
         has_only_readable_rows=True,
     )

@@ -1,7 +1,7 @@
-"""The times at which rows arrive (``loaded_at``): each is later than all before it, whatever the clock says.
+"""Gives new rows their ``loaded_at``, which is later than that of all earlier rows, even if the clock was set back.
 
-Builds find new rows, and the newest row of an item, by ``loaded_at``. A row that got a time before that of a known row
-would be overlooked.
+Builds find new rows, and the newest row of an item, by ``loaded_at``. They would overlook a row with an earlier time
+than a row that they have read.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ TABLES = ("events", "items", "visitors", "impressions", "unreadable_rows", "with
 
 
 class LoadedAtClock:
-    """Gives each source of a load its ``loaded_at``.
+    """Gives each source of a load a ``loaded_at`` that is later than all ``loaded_at`` before it.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class LoadedAtClock:
 
     @classmethod
     def of_warehouse(cls, connection: Connection) -> "LoadedAtClock":
-        """Return the times for a load into a warehouse; warn if the clock is behind the newest row.
+        """Return a clock that goes on from the newest row of a warehouse; warn if that row is from the future.
 
-        A user's own view that stands in for a raw table is not looked at, because no load appends to it.
+        A user's own view in place of a raw table is not looked at, because no load appends to it.
         """
         present = sorted(own_tables(connection, "raw").intersection(TABLES))
         maxima = " union all ".join(
@@ -48,7 +48,7 @@ class LoadedAtClock:
         return cls(newest)
 
     def next_loaded_at(self) -> datetime:
-        """Return the time of the next source: the present, or just after the newest row where that is later."""
+        """Return the ``loaded_at`` of the next source: now, or a microsecond after the newest one if that is later."""
         present = now()
         self._newest = present if self._newest is None else max(present, self._newest + timedelta(microseconds=1))
         return self._newest

@@ -1,21 +1,21 @@
-"""Builds the SQL query that turns a source's rows into rows of a raw table, with every column as text."""
+"""Builds the SQL query that maps a source's rows to rows of a raw table; every column of the result is text."""
 
 from dataclasses import dataclass
 
 from jobs.errors import NextmartError
 from jobs.loading.attributes import AttributeChoice, attributes_sql
 from jobs.loading.expressions import require_one_expression
-from jobs.loading.mapping import column_value_sql, mapped_expressions, raw_column_text_sql
+from jobs.loading.mapping import column_value_sql, raw_column_text_sql, user_expressions
 from jobs.loading.readable_rows import unreadable_source_message
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource
-from jobs.loading.text_values import TIME_COLUMNS, formatted_time_sql, raw_text_sql
+from jobs.loading.text_values import TIME_COLUMNS, raw_text_sql, time_read_by_formats_sql
 from jobs.warehouse.connection import Connection, quoted
 
 
 @dataclass(frozen=True)
 class MappedQuery:
-    """A query that turns a source's rows into rows of a raw table.
+    """A query that maps a source's rows to rows of a raw table, with facts about the query.
 
     Attributes
     ----------
@@ -38,30 +38,33 @@ class MappedQuery:
     has_time_formats: bool
     has_where: bool
 
-    def sql_where(self, condition: str) -> str:
-        """Return the query with one more condition that rows have to meet; it is SQL over the files' columns."""
+    def sql_with_condition(self, condition: str) -> str:
+        """Return the query with a further condition on its rows, which is SQL over the files' columns."""
         return f"{self.sql} {'and' if self.has_where else 'where'} ({condition})"
 
 
 def mapped_query(
-    connection: Connection, source: LoadSource, file_relation: FileRelation, attributes: AttributeChoice | None = None
+    connection: Connection,
+    source: LoadSource,
+    file_relation: FileRelation,
+    attribute_choice: AttributeChoice | None = None,
 ) -> MappedQuery:
     """Return the query that turns the rows of a source's files into rows of its raw table.
 
     Parameters
     ----------
-    attributes : AttributeChoice, optional
-        The columns that are kept as attributes; None: no columns.
+    attribute_choice : AttributeChoice, optional
+        Which columns are kept as attributes; None: no columns.
 
     Raises
     ------
     UsageError, NextmartError
-        If a column is missing, or a text of the command line is no SQL expression.
+        If a column is missing, or the user's text for an option is no SQL expression.
     """
     values = column_value_sql(source, file_relation.column_types)
     time_column = TIME_COLUMNS[source.table]
     try:
-        for option, text in mapped_expressions(source, file_relation.column_types).items():
+        for option, text in user_expressions(source, file_relation.column_types).items():
             require_one_expression(connection, option, text, allow_io=source.allow_sql_io)
     except NextmartError as error:
         raise type(error)(unreadable_source_message(source, file_relation, error)) from error
@@ -73,17 +76,17 @@ def mapped_query(
         column: raw_text_sql(column, value, value_types[column], types_by_quoted_name.get(value))
         for column, value in values.items()
     }
-    attributes = attributes or AttributeChoice({})
-    if attributes.column_of_attribute or "attributes" in texts:
+    attribute_choice = attribute_choice or AttributeChoice({})
+    if attribute_choice.column_of_attribute or "attributes" in texts:
         texts["attributes"] = attributes_sql(
-            attributes, file_relation.column_types, values.get("attributes"), value_types
+            attribute_choice, file_relation.column_types, values.get("attributes"), value_types
         )
     formats = source.time_formats
     if time_column not in texts or value_types[time_column].startswith(("TIMESTAMP", "DATE")):
         formats = ()
     time_is_unread_sql = "false"
     if formats:
-        loaded_text, read_text = texts[time_column], formatted_time_sql(texts[time_column], formats)
+        loaded_text, read_text = texts[time_column], time_read_by_formats_sql(texts[time_column], formats)
         texts[time_column] = f"coalesce({read_text}, {loaded_text})"
         time_is_unread_sql = f"trim({loaded_text}) <> '' and {read_text} is null"
     selected = ", ".join(f"{text} as {column}" for column, text in raw_column_text_sql(source.table, texts).items())

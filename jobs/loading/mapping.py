@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.loading.sources import LoadSource
 from jobs.warehouse.columns import RAW_EVENTS, RAW_IMPRESSIONS, RAW_ITEMS, RAW_VISITORS
 from jobs.warehouse.connection import quoted
@@ -28,13 +28,12 @@ def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
 
     Returns
     -------
-    table -> nextmart's column -> the files' column, or SQL over the files' columns; a table without a map may
-    be missing
+    table -> raw column -> the files' column, or SQL over the files' columns; a table without a map may be missing
 
     Raises
     ------
     UsageError
-        If nextmart has no such column, or an argument has no ``=``.
+        If no raw table has a column of an argument, or an argument has no ``=``.
     """
     column_maps: dict[str, dict[str, str]] = {"events": {}, "items": {}}
     for text in map_arguments:
@@ -46,14 +45,16 @@ def parse_maps(map_arguments: Iterable[str]) -> dict[str, dict[str, str]]:
         if not tables or tables[0] not in TABLE_COLUMNS or column not in TABLE_COLUMNS[tables[0]]:
             all_columns = {name for columns in TABLE_COLUMNS.values() for name in columns}
             known = TABLE_COLUMNS.get(tables[0], all_columns) if tables else all_columns
-            raise UsageError(f"--map {text}: nextmart has no column '{left_side.strip()}'; {nearest(column, known)}")
+            raise UsageError(
+                f"--map {text}: nextmart has no column '{left_side.strip()}'; {nearest_name_hint(column, known)}"
+            )
         for name in tables:
             column_maps.setdefault(name, {})[column] = right_side.strip()
     return column_maps
 
 
 def column_value_sql(source: LoadSource, column_names: Iterable[str]) -> dict[str, str]:
-    """Return the SQL of each raw column's value, for raw columns that the files or the map have.
+    """Return the SQL of each raw column's value; raw columns that neither the files nor the map have are left out.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def column_value_sql(source: LoadSource, column_names: Iterable[str]) -> dict[st
 
     Returns
     -------
-    nextmart's column -> a column of the files, or the expression of ``--map``; in the raw table's order
+    raw column -> a quoted column of the files, or the expression of ``--map``; in the raw table's order
 
     Raises
     ------
@@ -76,17 +77,16 @@ def column_value_sql(source: LoadSource, column_names: Iterable[str]) -> dict[st
         if file_column.lower() in file_columns:
             values[column] = quoted(file_columns[file_column.lower()])
         elif column in source.column_map:
-            values[column] = f"({file_column}\n)"  # the line feed ends a comment at the end of the expression
+            values[column] = f"({file_column}\n)"  # the line feed ends an SQL comment at the end of the expression
         elif column in REQUIRED_COLUMNS[source.table]:
             raise UsageError(_missing_column_message(column, source, file_columns.values()))
     return values
 
 
-def mapped_expressions(source: LoadSource, column_names: Iterable[str]) -> dict[str, str]:
-    """Return a source's SQL expressions by their option, such as ``--map price=`` or ``--where-events``.
+def user_expressions(source: LoadSource, column_names: Iterable[str]) -> dict[str, str]:
+    """Return a source's SQL expressions, by options such as ``--map price=`` and ``--where-events``.
 
-    A right side of ``--map`` that is the name of a file's column is no expression, even if SQL would need quotes for
-    it.
+    A ``--map`` whose right side is a column of the files is left out, even if SQL would need quotes for the column.
     """
     file_columns = {name.lower() for name in column_names}
     expressions = {
@@ -98,14 +98,14 @@ def mapped_expressions(source: LoadSource, column_names: Iterable[str]) -> dict[
 
 
 def raw_column_text_sql(table: str, text_sql_of_column: Mapping[str, str]) -> dict[str, str]:
-    """Return the SQL of every column's text in a raw table; columns that the files and the map lack are null.
+    """Return the SQL of the text of every column of a raw table; columns without a value are null.
 
     An event without ``event_id``, and an impression without ``impression_id``, gets a hash of its row. An event without
     ``event_type`` is a ``view``.
 
     Parameters
     ----------
-    text_sql_of_column : nextmart's column -> SQL of the column's text
+    text_sql_of_column : raw column -> SQL of its text, for the columns that the files or the map have
     """
     all_texts = {column: text_sql_of_column.get(column, "cast(null as varchar)") for column in TABLE_COLUMNS[table]}
     own_id = {"events": "event_id", "impressions": "impression_id"}.get(table)

@@ -1,4 +1,4 @@
-"""Tables of PostgreSQL as relations in SQL; values that DuckDB's reader would change silently are read as text."""
+"""Makes the SQL that reads a PostgreSQL table; values that DuckDB would change silently are read as text."""
 
 import re
 from typing import Final
@@ -26,7 +26,7 @@ SELECT_COLUMN_TYPES: Final = """
 
 
 def postgres_relation(
-    connection: Connection, source: LoadSource, name_parts: tuple[str, ...], types: dict[str, str]
+    connection: Connection, source: LoadSource, name_parts: tuple[str, ...], column_types: dict[str, str]
 ) -> FileRelation:
     """Return the SQL that reads a table of an attached PostgreSQL database, and the type of each of its columns.
 
@@ -37,7 +37,8 @@ def postgres_relation(
     ----------
     name_parts : tuple of str
         The parts of the table's name: database, schema and table; the schema may be absent.
-    types : column -> DuckDB type
+    column_types : column -> DuckDB type
+        The types that DuckDB gives the table's columns.
     """
     database = literal(name_parts[0])
     schema, name = name_parts[1] if len(name_parts) == 3 else "public", name_parts[-1]
@@ -45,9 +46,13 @@ def postgres_relation(
     table = ".".join(map(quoted, found or (schema, name)))  # the schema's and the table's names, spelt as in Postgres
     query = SELECT_COLUMN_TYPES.format(table=literal(table))
     postgres_types = dict(connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall())
-    types = types | {column: "JSON" for column in types if postgres_types.get(column) in ("json", "jsonb")}
-    numeric = [column for column in types if postgres_types.get(column) == "numeric" and _needs_column(source, column)]
-    exact = [column for column in numeric if types[column].startswith("DECIMAL")]
+    column_types = column_types | {
+        column: "JSON" for column in column_types if postgres_types.get(column) in ("json", "jsonb")
+    }
+    numeric = [
+        column for column in column_types if postgres_types.get(column) == "numeric" and _needs_column(source, column)
+    ]
+    exact = [column for column in numeric if column_types[column].startswith("DECIMAL")]
     as_text = {*numeric} - {*exact}
     if exact:
         flags = ", ".join(f"coalesce(bool_or({quoted(column)} = 'NaN'), false)" for column in exact)
@@ -55,15 +60,18 @@ def postgres_relation(
         [has_nan] = connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall()
         as_text |= {column for column, flag in zip(exact, has_nan, strict=True) if flag}
     if not as_text:
-        return FileRelation(".".join(map(quoted, name_parts)), types, has_only_readable_rows=True)
-    columns = ", ".join(f"{quoted(column)}{'::text' if column in as_text else ''}" for column in types)
+        return FileRelation(".".join(map(quoted, name_parts)), column_types, has_only_readable_rows=True)
+    columns = ", ".join(f"{quoted(column)}{'::text' if column in as_text else ''}" for column in column_types)
     query = f"select {columns} from {table}"
     sql = f"postgres_query({database}, {literal(query)})"
-    return FileRelation(sql, types | dict.fromkeys(as_text, "VARCHAR"), has_only_readable_rows=True)
+    return FileRelation(sql, column_types | dict.fromkeys(as_text, "VARCHAR"), has_only_readable_rows=True)
 
 
 def _needs_column(source: LoadSource, column: str) -> bool:
-    """Tell whether a load needs a column: as a raw column, in the map, in the condition, or as an attribute."""
+    """Tell whether a load needs a column.
+
+    It does if the column is a raw column or an attribute, or if the source's map or condition names it.
+    """
     texts = [*source.column_map.values(), source.where_sql or ""]
     is_mapped = any(re.search(rf"\b{re.escape(column)}\b", text, re.IGNORECASE) for text in texts)
     return column.lower() in TABLE_COLUMNS[source.table] or is_mapped or may_be_attribute(source, column)

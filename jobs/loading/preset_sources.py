@@ -1,4 +1,7 @@
-"""Finds the layout of a preset that a source's files have, and adds the layout's map and options to the source."""
+"""Finds the layout of a preset that fits a source's files, and adds the layout's column map and options to the source.
+
+A layout describes the columns of one kind of file that another system exports.
+"""
 
 import re
 from collections.abc import Collection
@@ -8,7 +11,7 @@ from pathlib import Path
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.file_listing import TEXT, find_source_files
 from jobs.loading.formats import file_relation
-from jobs.loading.presets.catalogue import PRESETS, preset
+from jobs.loading.presets.all_presets import PRESETS, preset
 from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource, ReadOptions
@@ -17,27 +20,29 @@ from jobs.progress import printable
 from jobs.warehouse.connection import Connection, quoted
 
 
-def open_source_relation(
+def open_relation_of_source(
     connection: Connection, source: LoadSource, copies_folder: Path, *, check_lines: bool = False
 ) -> tuple[LoadSource, FileRelation]:
     """Return a source with its preset's map, condition and options, and the SQL that reads its files.
 
-    The user's own map, options and formats take precedence over the preset's; rows have to meet both conditions.
+    The user's own map, options and time formats take precedence over the preset's. A row is loaded if it meets both the
+    preset's condition and the user's.
 
     Parameters
     ----------
     copies_folder : Path
-        See ``file_relation``.
+        An empty folder for copies of files that DuckDB can't read as they are; it must exist while the relation is
+        used.
     check_lines : bool
-        See ``file_relation``.
+        Whether to read text files line by line, and to leave out the rows that can't be read.
 
     Raises
     ------
     UsageError
-        If there is no such preset, or it has no layout for the table or for the files' columns; and see
-        ``file_relation``.
+        If there is no such preset, or it has no layout for the table or for the files' columns, or the files' format,
+        encoding or header is not known.
     NextmartError
-        See ``file_relation``.
+        If the files are empty, can't be read, or have too many unreadable rows.
     """
     if source.preset_name is None:
         return source, file_relation(connection, source, copies_folder, check_lines=check_lines)
@@ -52,7 +57,10 @@ def open_source_relation(
 
 
 def layout_of_first_line(layouts: Collection[FileLayout], first_line: str) -> FileLayout | None:
-    """Return the layout whose pattern ``first_line`` matches the first line of a file without a header, or None."""
+    """Return the layout whose ``first_line_pattern`` matches a file's first line; None if there is none.
+
+    Only layouts of files without a header have such a pattern.
+    """
     return next(
         (each for each in layouts if each.first_line_pattern and re.fullmatch(each.first_line_pattern, first_line)),
         None,
@@ -71,7 +79,11 @@ def with_layout(source: LoadSource, layout: FileLayout) -> LoadSource:
 
 
 def relation_of_layout(file_relation: FileRelation, layout: FileLayout) -> FileRelation:
-    """Return the relation that a layout's SQL reads: with all columns it names, and a row for each list element."""
+    """Return the relation over which a layout's SQL is written.
+
+    It has all columns that the layout names; a column that the files lack is null. If the layout has ``elements_sql``,
+    the relation has one row for each element of that list.
+    """
     types = dict(file_relation.column_types)
     known = {name.lower(): name for name in types}
     selected = ["*"]
@@ -90,9 +102,9 @@ def relation_of_layout(file_relation: FileRelation, layout: FileLayout) -> FileR
     if replaced:
         selected[0] = f"* replace ({', '.join(replaced)})"
     sql = f"(select {', '.join(selected)} from {file_relation.sql})"
-    if layout.elements_sql:
+    if layout.unnested_list_sql:
         # a row whose list is empty stays, as one row with a null element
-        elements = f"case when len({layout.elements_sql}) > 0 then {layout.elements_sql} else [null] end"
+        elements = f"case when len({layout.unnested_list_sql}) > 0 then {layout.unnested_list_sql} else [null] end"
         sql = (
             "(select * exclude (listed_elements), unnest(listed_elements) as element, "
             "unnest(range(1, len(listed_elements) + 1)) as element_number "
@@ -111,7 +123,10 @@ def _layouts_of_table(chosen_preset: Preset, table: str) -> tuple[FileLayout, ..
 
 
 def _with_layout_options(connection: Connection, source: LoadSource, layouts: tuple[FileLayout, ...]) -> LoadSource:
-    """Return a source with the layouts' reading options, where the user has not given the options."""
+    """Return a source with the layouts' JSON columns and, for a file without a header, its layout's reading options.
+
+    Reading options that the user has given stay.
+    """
     json_columns = tuple(dict.fromkeys(name for each in layouts for name in each.json_columns))
     source = replace(source, json_columns=json_columns)
     if source.read_options.columns or not any(each.first_line_pattern for each in layouts):
@@ -119,7 +134,7 @@ def _with_layout_options(connection: Connection, source: LoadSource, layouts: tu
     try:
         file = find_source_files(connection, source)[0]
     except NextmartError:
-        return source  # the source is a table, or reading it raises a clearer error
+        return source  # a table has no files, and a missing file raises a clearer error when it is read
     if file.kind != TEXT:
         return source
     encoding = source.read_options.encoding or "utf-8"
@@ -133,16 +148,16 @@ def _with_layout_options(connection: Connection, source: LoadSource, layouts: tu
 
 
 def _missing_columns_message(
-    source: LoadSource, tried_preset: Preset, layouts: tuple[FileLayout, ...], columns: Collection[str]
+    source: LoadSource, tried_preset: Preset, layouts: tuple[FileLayout, ...], file_columns: Collection[str]
 ) -> str:
     """Return the error message that no layout of a preset fits the files' columns."""
-    nearest = min(layouts, key=lambda layout: len(layout.missing_columns(columns)) / len(layout.required_columns))
+    nearest = min(layouts, key=lambda layout: len(layout.missing_columns(file_columns)) / len(layout.required_columns))
     kinds = ", ".join(dict.fromkeys(layout.usual_file_name for layout in layouts))
-    missing_columns = nearest.missing_columns(columns)
+    missing_columns = nearest.missing_columns(file_columns)
     return printable(
         f"{source.path} lacks columns that the preset {tried_preset.name} reads as {source.table} from "
         f"{nearest.usual_file_name}: {', '.join(missing_columns)}.\n"
-        f"It has: {', '.join(columns)}.\n"
+        f"It has: {', '.join(file_columns)}.\n"
         f"The preset {tried_preset.name} ({tried_preset.title}) reads {source.table} from: {kinds}.\n"
         f"For other files, say which column is which: --map {source.table}.item_id=THEIR_COLUMN and so on, without "
         "--preset. Nothing was loaded."

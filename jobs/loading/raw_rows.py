@@ -8,11 +8,11 @@ import duckdb
 
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals
-from jobs.loading.known_rows import latest_row_rules, new_rows_sql
+from jobs.loading.item_and_visitor_rows import insert_new_rows_sql, latest_row_rules
 from jobs.loading.mapping import APPEND_ONLY_TABLES, TABLE_COLUMNS
 from jobs.warehouse.connection import Connection, count_rows
 
-INSERT_NEW_HAPPENINGS = """
+INSERT_NEW_EVENTS_OR_IMPRESSIONS = """
     -- A row of events or impressions is new if no row of the raw table has the same values
     insert into raw.{table} by name
     select incoming.*, $loaded_at as loaded_at
@@ -37,7 +37,7 @@ INSERT_NEW_UNREADABLE_ROWS = """
 def append_arrivals(
     connection: Connection, arrivals: Arrivals, dbt_vars: Mapping[str, Any], loaded_at: datetime
 ) -> dict[str, int]:
-    """Append the new rows of a source to its raw table, unless they are there already, and return the numbers of rows.
+    """Append a source's rows to its raw table, except those that it already has, and return the numbers of rows.
 
     Afterwards, the temporary view ``incoming`` holds the source's mapped rows.
 
@@ -50,8 +50,8 @@ def append_arrivals(
 
     Returns
     -------
-    ``read``, ``repeated`` (in the files), ``known`` (before) and ``loaded`` -> number of rows; ``unreadable`` too if
-    some rows can't be read
+    The numbers of rows that were ``read``, ``repeated`` (equal to another row of the files), ``known`` (in the raw
+    table before) and ``loaded``; and of ``unreadable`` rows, if there are any
 
     Raises
     ------
@@ -59,14 +59,14 @@ def append_arrivals(
         If the raw table is a view.
     """
     connection.execute(f"create or replace temp view incoming as from {arrivals.relation}")
-    if arrivals.loaded_row_counts:
-        loaded_count = sum(arrivals.loaded_row_counts)
+    if arrivals.loaded_row_counts_of_files:
+        loaded_count = sum(arrivals.loaded_row_counts_of_files)
     else:
-        loaded_count = _append_incoming(connection, arrivals, dbt_vars, loaded_at)
+        loaded_count = _append_new_rows(connection, arrivals, dbt_vars, loaded_at)
     counts = {
         "read": arrivals.read_count,
-        "repeated": arrivals.read_count - arrivals.deduplicated_count,
-        "known": arrivals.deduplicated_count - loaded_count,
+        "repeated": arrivals.read_count - arrivals.count_without_repeats,
+        "known": arrivals.count_without_repeats - loaded_count,
         "loaded": loaded_count,
     }
     if arrivals.unreadable_relation:
@@ -76,7 +76,7 @@ def append_arrivals(
     return counts
 
 
-def _append_incoming(
+def _append_new_rows(
     connection: Connection, arrivals: Arrivals, dbt_vars: Mapping[str, Any], loaded_at: datetime
 ) -> int:
     """Append the rows of the temporary view ``incoming`` that the raw table lacks, and return their number."""
@@ -84,15 +84,17 @@ def _append_incoming(
     if table in APPEND_ONLY_TABLES:
         columns = TABLE_COLUMNS[table]
         same = " and ".join(f"incoming.{column} is not distinct from known.{column}" for column in columns)
-        insert = INSERT_NEW_HAPPENINGS.format(table=table, same=same)
+        insert = INSERT_NEW_EVENTS_OR_IMPRESSIONS.format(table=table, same=same)
     else:
         rules = latest_row_rules(table, dbt_vars)
-        insert = new_rows_sql(rules, set(arrivals.given_columns), list(arrivals.attributes.column_of_attribute))
+        insert = insert_new_rows_sql(
+            rules, set(arrivals.given_columns), list(arrivals.attribute_choice.column_of_attribute)
+        )
     count_before = count_rows(connection, f"raw.{table}")
     try:
         connection.execute(insert, {"loaded_at": loaded_at})
         if table == "items" and "available" in arrivals.given_columns and "updated_at" not in arrivals.given_columns:
-            # the feed's availability of an item replaces the availability from before the item's withdrawal
+            # this feed gives the items' availability, so the one that was stored when they were withdrawn is not needed
             connection.execute(
                 f"delete from raw.withdrawn_items where item_id in (select {rules.id_sql} from incoming)"
             )

@@ -1,4 +1,4 @@
-"""Reads a source's files with DuckDB and, where DuckDB refuses a row, again without the unreadable rows."""
+"""Reads a source's files with DuckDB. If DuckDB refuses a row, the files are read once more without unreadable rows."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +9,7 @@ from typing import TypeVar
 import duckdb
 
 from jobs.errors import NextmartError, redact
-from jobs.loading.preset_sources import open_source_relation
+from jobs.loading.preset_sources import open_relation_of_source
 from jobs.loading.relations import FileRelation, first_paragraph
 from jobs.loading.sources import LoadSource
 from jobs.warehouse.connection import Connection
@@ -25,14 +25,14 @@ def read_readable_rows(
 ) -> Result:
     """Open a source's files, call ``read_relation`` with their relation, and return the result of ``read_relation``.
 
-    If DuckDB refuses a row, ``read_relation`` is called again with the relation of the readable rows; so no transaction
-    may be open.
+    If DuckDB refuses a row, ``read_relation`` is called once more, with the relation of the readable rows. No
+    transaction may be open, because DuckDB's error would end it.
 
     Parameters
     ----------
     read_relation : function
-        Its arguments are the source, which says all that its preset says, and the relation of its files, which can be
-        read until ``read_relation`` returns.
+        Its arguments are the source, with its preset's map and options, and the relation of its files. The relation
+        can be read until ``read_relation`` returns.
     copies_stack : ExitStack, optional
         If given, the relation can be read until this stack is closed.
 
@@ -50,7 +50,7 @@ def read_readable_rows(
 
 
 class _RowRefusedError(Exception):
-    """DuckDB refuses a row of files that nobody has read line by line."""
+    """The error that DuckDB refuses a row of files whose lines were not checked; a second try may leave the row out."""
 
 
 def _read_rows(
@@ -61,10 +61,13 @@ def _read_rows(
     *,
     check_lines: bool,
 ) -> Result:
-    """Do what ``read_readable_rows`` does. With ``check_lines``, each line is checked before DuckDB reads the files."""
+    """Read a source's files once, as ``read_readable_rows`` does.
+
+    With ``check_lines``, each line is checked before DuckDB reads the files, and unreadable rows are left out.
+    """
     with ExitStack() as folders:
         folder = folders.enter_context(TemporaryDirectory(prefix="nextmart-"))
-        opened, file_relation = open_source_relation(connection, source, Path(folder), check_lines=check_lines)
+        opened, file_relation = open_relation_of_source(connection, source, Path(folder), check_lines=check_lines)
         with name_source_in_errors(source, file_relation):
             try:
                 result = read_relation(opened, file_relation)

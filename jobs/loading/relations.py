@@ -1,4 +1,4 @@
-"""The classes of a file that DuckDB can open and of the SQL that reads a source's files, shared by all formats."""
+"""Classes for a file that DuckDB can open, and for the SQL that reads a source's files; all file formats use them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,33 +34,33 @@ class ReadableFile:
 
 @dataclass(frozen=True)
 class FileRelation:
-    """The SQL that reads a source's files, or its table in an attached database, and what is known of the rows.
+    """The SQL that reads a source's files, or its table in an attached database, and facts about its rows.
 
     Attributes
     ----------
     sql : str
         A table function of DuckDB, or a query in parentheses, that reads the files.
     column_types : column's name as the files spell it -> DuckDB type
-    unreadable_path : str, optional
-        A file of JSON lines with the unreadable rows, which ``sql`` leaves out; None if the files were not checked line
-        by line.
-    unreadable_count : int
+    unreadable_rows_path : str, optional
+        The path of a file of JSON lines that holds the unreadable rows, which ``sql`` leaves out; None if the files
+        were not checked line by line.
+    unreadable_row_count : int
         The number of unreadable rows.
-    unreadable_examples : tuple of str
+    unreadable_row_examples : tuple of str
         The first unreadable rows, each with file, line and reason.
     has_only_readable_rows : bool
         Whether ``sql`` has no unreadable rows: it reads copies that were checked line by line, or a table.
     shown_name : str
-        The name of a table of an attached database in error messages; an empty text for files.
+        The name by which error messages call a table of an attached database; an empty text for files.
     is_parquet : bool
-        Whether the files are Parquet files, of which DuckDB reads a few columns faster than of its own tables.
+        Whether the files are Parquet files. DuckDB reads a few columns of these faster than of its own tables.
     """
 
     sql: str
     column_types: dict[str, str]
-    unreadable_path: str | None = None
-    unreadable_count: int = 0
-    unreadable_examples: tuple[str, ...] = ()
+    unreadable_rows_path: str | None = None
+    unreadable_row_count: int = 0
+    unreadable_row_examples: tuple[str, ...] = ()
     has_only_readable_rows: bool = False
     shown_name: str = ""
     is_parquet: bool = False

@@ -1,9 +1,9 @@
-"""Counts, by the rules of dbt's staging models, which loaded rows the next build will use and which it will reject."""
+"""Counts, by the rules of dbt's staging models, how many loaded rows the next build will use and how many not."""
 
 from dataclasses import replace
 from typing import Any
 
-from jobs.loading.near_misses import EXAMPLES_LISTED, match_event_items
+from jobs.loading.item_id_matches import EXAMPLES_LISTED, match_event_items
 from jobs.loading.source_report import ColumnReport, SourceReport
 from jobs.loading.staging_rules import ReadingRule, StagingRules
 from jobs.warehouse.connection import Connection, count_rows, literal
@@ -126,37 +126,38 @@ MEASURE_IMPRESSIONS = """
 def report_source(
     connection: Connection,
     table: str,
-    rules: StagingRules,
+    staging_rules: StagingRules,
     *,
     sampled_table: str = "incoming",
-    event_ids_relation: str = "incoming",
+    visitor_and_item_ids_relation: str = "incoming",
     match_loaded_events: bool = False,
 ) -> SourceReport:
-    """Describe the rows of the temporary table ``incoming``, which belong to ``table``, as staging reads them.
+    """Report how many rows and values of a source dbt's staging models can read; ``incoming`` holds the source's rows.
 
-    The table ``raw.items`` is the catalogue in which the items of events are looked up.
+    The temporary view or table ``incoming`` has the columns of the raw table ``table``. The items of events are looked
+    up in ``raw.items``, the catalogue.
 
     Parameters
     ----------
     sampled_table : str
-        What a sample is taken of if there are many rows: the table of the incoming rows. DuckDB takes a sample of a
-        table fast, but reads all rows of a view.
-    event_ids_relation : str
-        A relation of the visitor, user and item ids of incoming events, which may repeat rows of them.
+        The table that holds the rows of ``incoming``. If there are many rows, only a sample of it is read. DuckDB
+        takes a sample of a table fast, but reads all rows of a view.
+    visitor_and_item_ids_relation : str
+        A relation of the visitor, user and item ids of the incoming events; it may hold an event's ids several times.
     match_loaded_events : bool
-        Whether a report of items says how the events of ``raw.events`` match the catalogue. If ``raw.events`` is a
-        view, neither this report nor that of visitors reads it: a user's view may be slow.
+        Whether a report of items says how many events of ``raw.events`` match the catalogue. If ``raw.events`` is a
+        view, neither this report nor a report of visitors reads it, because a user's view may be slow.
     """
     if table == "events":
-        return _events_report(connection, rules, sampled_table, event_ids_relation)
+        return _events_report(connection, staging_rules, sampled_table, visitor_and_item_ids_relation)
     if table == "visitors":
-        return _visitors_report(connection, rules, sampled_table)
+        return _visitors_report(connection, staging_rules, sampled_table)
     if table == "impressions":
-        return _impressions_report(connection, rules, sampled_table)
-    report = _items_report(connection, rules, sampled_table)
+        return _impressions_report(connection, staging_rules, sampled_table)
+    report = _items_report(connection, staging_rules, sampled_table)
     known_events = _loaded_events_relation(connection) if match_loaded_events else None
     return (
-        replace(report, item_matches=match_event_items(connection, rules.text_sql, known_events))
+        replace(report, item_matches=match_event_items(connection, staging_rules.text_sql, known_events))
         if known_events
         else report
     )
@@ -169,20 +170,20 @@ def _loaded_events_relation(connection: Connection) -> str | None:
 
 
 def _events_report(
-    connection: Connection, rules: StagingRules, sampled_table: str, event_ids_relation: str
+    connection: Connection, staging_rules: StagingRules, sampled_table: str, visitor_and_item_ids_relation: str
 ) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
-    texts = {name: rules.text_sql(name) for name in (*names, "event_at")}
+    texts = {name: staging_rules.text_sql(name) for name in (*names, "event_at")}
     relation = sampled_relation(rows, sampled_table)
-    known_types = ", ".join(literal(name) for name in rules.known_event_types)
+    known_types = ", ".join(literal(name) for name in staging_rules.known_event_types)
     counts = _single_row(
         connection,
         MEASURE_EVENTS.format(
             **texts,
-            time=rules.time_sql("event_at"),
-            earliest=rules.earliest_event_at,
-            latest=rules.latest_event_at,
+            time=staging_rules.time_sql("event_at"),
+            earliest=staging_rules.earliest_event_at,
+            latest=staging_rules.latest_event_at,
             first_time=_time_text_sql("min(event_at) filter (where is_in_time)"),
             last_time=_time_text_sql("max(event_at) filter (where is_in_time)"),
             relation=relation,
@@ -190,46 +191,54 @@ def _events_report(
         ),
     )
     event_types, type_count = _count_event_types(connection, texts["event_type"])
-    visitors, users = _count_visitors_and_users(connection, rows, event_ids_relation, texts)
-    known_names = rules.known_event_types or tuple(event_types)
+    visitors, users = _count_visitors_and_users(connection, rows, visitor_and_item_ids_relation, texts)
+    known_names = staging_rules.known_event_types or tuple(event_types)
     return SourceReport(
         table="events",
         row_count=rows,
         measured_row_count=counts["measured_rows"],
         usable_row_count=counts["usable"],
         column_reports={name: ColumnReport(counts[name], counts[name]) for name in names}
-        | {"event_at": _column_report(connection, relation, counts, "event_at", rules.text_sql, rules.time_sql)},
-        first_time=counts["first_time"],
-        last_time=counts["last_time"],
-        too_early_count=counts["too_early"],
-        future_count=counts["in_future"],
-        days_with_events=counts["days"],
+        | {
+            "event_at": _column_report(
+                connection, relation, counts, "event_at", staging_rules.text_sql, staging_rules.time_sql
+            )
+        },
+        earliest_time=counts["first_time"],
+        latest_time=counts["last_time"],
+        too_early_time_count=counts["too_early"],
+        future_time_count=counts["in_future"],
+        days_with_events_count=counts["days"],
         event_type_counts=event_types,
         further_event_type_count=type_count - len(event_types),
         unknown_event_type_counts={name: count for name, count in event_types.items() if name not in known_names},
         visitor_count=visitors,
         user_count=users,
-        item_matches=match_event_items(connection, rules.text_sql, event_ids_relation),
+        item_matches=match_event_items(connection, staging_rules.text_sql, visitor_and_item_ids_relation),
     )
 
 
-def _items_report(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
+def _items_report(connection: Connection, staging_rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     relation = sampled_relation(rows, sampled_table)
     names = ("item_id", "title", "brand", "category", "description", "price", "available", "updated_at")
     counts = _single_row(
         connection,
         MEASURE_ITEMS.format(
-            **{name: rules.text_sql(name) for name in names},
-            price_value=rules.price_sql("price"),
-            available_value=rules.availability_sql("available"),
-            time=rules.time_sql("updated_at"),
+            **{name: staging_rules.text_sql(name) for name in names},
+            price_value=staging_rules.price_sql("price"),
+            available_value=staging_rules.availability_sql("available"),
+            time=staging_rules.time_sql("updated_at"),
             first_time=_time_text_sql("min(updated_at)"),
             last_time=_time_text_sql("max(updated_at)"),
             relation=relation,
         ),
     )
-    optional = {"price": rules.price_sql, "available": rules.availability_sql, "updated_at": rules.time_sql}
+    optional = {
+        "price": staging_rules.price_sql,
+        "available": staging_rules.availability_sql,
+        "updated_at": staging_rules.time_sql,
+    }
     return SourceReport(
         table="items",
         row_count=rows,
@@ -237,25 +246,25 @@ def _items_report(connection: Connection, rules: StagingRules, sampled_table: st
         usable_row_count=counts["usable"],
         column_reports={"item_id": ColumnReport(counts["item_id"], counts["item_id"])}
         | {
-            name: _column_report(connection, relation, counts, name, rules.text_sql, rule)
+            name: _column_report(connection, relation, counts, name, staging_rules.text_sql, rule)
             for name, rule in optional.items()
         },
-        first_time=counts["first_time"],
-        last_time=counts["last_time"],
-        items_with_text=counts["texts"],
-        unavailable_items=counts["withdrawn"],
+        earliest_time=counts["first_time"],
+        latest_time=counts["last_time"],
+        items_with_text_count=counts["texts"],
+        unavailable_item_count=counts["withdrawn"],
     )
 
 
-def _visitors_report(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
+def _visitors_report(connection: Connection, staging_rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     relation = sampled_relation(rows, sampled_table)
-    texts = {name: rules.text_sql(name) for name in ("visitor_id", "updated_at")}
+    texts = {name: staging_rules.text_sql(name) for name in ("visitor_id", "updated_at")}
     counts = _single_row(
         connection,
         MEASURE_VISITORS.format(
             **texts,
-            time=rules.time_sql("updated_at"),
+            time=staging_rules.time_sql("updated_at"),
             first_time=_time_text_sql("min(updated_at)"),
             last_time=_time_text_sql("max(updated_at)"),
             relation=relation,
@@ -267,33 +276,41 @@ def _visitors_report(connection: Connection, rules: StagingRules, sampled_table:
         measured_row_count=counts["measured_rows"],
         usable_row_count=counts["usable"],
         column_reports={"visitor_id": ColumnReport(counts["visitor_id"], counts["visitor_id"])}
-        | {"updated_at": _column_report(connection, relation, counts, "updated_at", rules.text_sql, rules.time_sql)},
-        first_time=counts["first_time"],
-        last_time=counts["last_time"],
+        | {
+            "updated_at": _column_report(
+                connection, relation, counts, "updated_at", staging_rules.text_sql, staging_rules.time_sql
+            )
+        },
+        earliest_time=counts["first_time"],
+        latest_time=counts["last_time"],
         visitor_count=rows,
-        visitors_with_events=_visitors_with_events(connection, texts["visitor_id"]),
+        visitors_with_events_count=_count_visitors_with_events(connection, texts["visitor_id"]),
     )
 
 
-def _impressions_report(connection: Connection, rules: StagingRules, sampled_table: str) -> SourceReport:
+def _impressions_report(connection: Connection, staging_rules: StagingRules, sampled_table: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
     relation = sampled_relation(rows, sampled_table)
-    texts = {name: rules.text_sql(name) for name in ("visitor_id", "item_id", "shown_at", "rank", "propensity")}
+    texts = {name: staging_rules.text_sql(name) for name in ("visitor_id", "item_id", "shown_at", "rank", "propensity")}
     counts = _single_row(
         connection,
         MEASURE_IMPRESSIONS.format(
             **texts,
-            time=rules.time_sql("shown_at"),
-            rank_value=rules.rank_sql("rank"),
-            propensity_value=rules.propensity_sql("propensity"),
-            earliest=rules.earliest_event_at,
-            latest=rules.latest_event_at,
+            time=staging_rules.time_sql("shown_at"),
+            rank_value=staging_rules.rank_sql("rank"),
+            propensity_value=staging_rules.propensity_sql("propensity"),
+            earliest=staging_rules.earliest_event_at,
+            latest=staging_rules.latest_event_at,
             first_time=_time_text_sql("min(shown_at) filter (where is_in_time)"),
             last_time=_time_text_sql("max(shown_at) filter (where is_in_time)"),
             relation=relation,
         ),
     )
-    reading_rules = {"shown_at": rules.time_sql, "rank": rules.rank_sql, "propensity": rules.propensity_sql}
+    reading_rules = {
+        "shown_at": staging_rules.time_sql,
+        "rank": staging_rules.rank_sql,
+        "propensity": staging_rules.propensity_sql,
+    }
     return SourceReport(
         table="impressions",
         row_count=rows,
@@ -301,26 +318,26 @@ def _impressions_report(connection: Connection, rules: StagingRules, sampled_tab
         usable_row_count=counts["usable"],
         column_reports={name: ColumnReport(counts[name], counts[name]) for name in ("visitor_id", "item_id")}
         | {
-            name: _column_report(connection, relation, counts, name, rules.text_sql, rule)
+            name: _column_report(connection, relation, counts, name, staging_rules.text_sql, rule)
             for name, rule in reading_rules.items()
         },
-        first_time=counts["first_time"],
-        last_time=counts["last_time"],
-        too_early_count=counts["too_early"],
-        future_count=counts["in_future"],
+        earliest_time=counts["first_time"],
+        latest_time=counts["last_time"],
+        too_early_time_count=counts["too_early"],
+        future_time_count=counts["in_future"],
     )
 
 
-def _visitors_with_events(connection: Connection, visitor_id: str) -> int | None:
-    """Return how many of the incoming visitors have events, or None if no event is known or ``raw.events`` is a view.
+def _count_visitors_with_events(connection: Connection, visitor_id_sql: str) -> int | None:
+    """Return how many of the incoming visitors have events, or None if ``raw.events`` is empty or a view.
 
-    All events count, of which one column is read: in a sample most visitors would have none.
+    All events are read, but only their visitor ids: in a sample of events, most visitors would have none.
     """
     if not is_own_table(connection, "raw", "events") or not count_rows(connection, "(from raw.events limit 1)"):
         return None
     # the distinct spellings go to a table, so that the slow rule for visitors' ids reads each spelling once
     connection.execute("create or replace temp table visitor_spellings as select distinct visitor_id from raw.events")
-    ids = [f"(select {visitor_id} as visitor_id from {table})" for table in ("incoming", "visitor_spellings")]
+    ids = [f"(select {visitor_id_sql} as visitor_id from {table})" for table in ("incoming", "visitor_spellings")]
     return count_rows(connection, f"{ids[0]} semi join {ids[1]} using (visitor_id)")
 
 
@@ -332,12 +349,15 @@ def sampled_relation(row_count: int, relation: str) -> str:
 
 
 def _count_visitors_and_users(
-    connection: Connection, row_count: int, event_ids_relation: str, text_sql_of_column: dict[str, str]
+    connection: Connection, row_count: int, visitor_and_item_ids_relation: str, text_sql_of_column: dict[str, str]
 ) -> tuple[int, int]:
-    """Return the numbers of different visitors and users, which are approximate above ``EXACT_ROWS`` rows."""
+    """Return the numbers of different visitors and users. Of more than ``EXACT_ROWS`` rows they are approximate."""
     if row_count > EXACT_ROWS:
         counts = "approx_count_distinct(visitor_id), approx_count_distinct(user_id)"
-        visitors, users = connection.execute(f"select {counts} from {event_ids_relation}").fetchone() or (0, 0)
+        visitors, users = connection.execute(f"select {counts} from {visitor_and_item_ids_relation}").fetchone() or (
+            0,
+            0,
+        )
         return int(visitors), int(users)
     # distinct ids are selected before the slow staging rule for ids, so that the rule reads each id once
     visitors, users = (
@@ -354,13 +374,13 @@ def _count_visitors_and_users(
 def _column_report(
     connection: Connection,
     relation: str,
-    counts: dict[str, Any],
+    value_counts: dict[str, Any],
     column: str,
     text_rule: ReadingRule,
     reading_rule: ReadingRule,
 ) -> ColumnReport:
     """Return how many values of a column ``reading_rule`` reads, and the most frequent values that it can't read."""
-    given, read = counts[f"{column}_given"], counts[column]
+    given, read = value_counts[f"{column}_given"], value_counts[column]
     unread = {}
     if read < given:
         query = (

@@ -41,7 +41,7 @@ def report_lines(report: SourceReport) -> list[str]:
         "visitors": _visitor_lines,
         "impressions": _impression_lines,
     }[report.table]
-    lines = describe(report) + _attribute_lines(report.attributes)
+    lines = describe(report) + _attribute_lines(report.attribute_choice)
     if report.is_sampled:
         lines.append(
             (
@@ -59,7 +59,7 @@ def report_warnings(report: SourceReport) -> list[str]:
         for name, column, of in _column_shares(report)
         if of and column.readable_count < GOOD_SHARE * of
     ]
-    if report.too_early_count + report.future_count > (1 - GOOD_SHARE) * report.measured_row_count:
+    if report.too_early_time_count + report.future_time_count > (1 - GOOD_SHARE) * report.measured_row_count:
         warnings.append(
             f"times that can't be right: {_wrong_times_text(report)}; the next build rejects these {report.table}"
         )
@@ -68,7 +68,7 @@ def report_warnings(report: SourceReport) -> list[str]:
             f"known_event_types lacks {_value_counts_text(report.unknown_event_type_counts)}; they are rejected"
         )
     items = report.item_matches
-    # that old events name items which the catalogue has no more is no fault of new items
+    # events of earlier loads may name items that have left the catalogue; this is no fault of the items in this load
     if items and not items.has_catalogue:
         warnings.append(NO_CATALOGUE)
     elif (
@@ -77,20 +77,23 @@ def report_warnings(report: SourceReport) -> list[str]:
         and (report.table == "events" or items.respellings)
     ):
         warnings.append(f"only {_match_text(items)}")
-    if report.visitors_with_events == 0:
+    if report.visitors_with_events_count == 0:
         warnings.append("none of them has an event: are their ids those that events have as visitor_id?")
     return [on_one_line(f"{report.table}: {text}") for text in warnings]
 
 
 def share_text(part: int, total: int) -> str:
-    """Return a share as a text such as ``98.7 %``; only the whole is 100 %, and only nothing is 0 %."""
+    """Return a share as a text such as ``98.7 %``; only the shares 0 and 1 are written as ``0 %`` and ``100 %``."""
     if part == 0 or part == total:
         return "100 %" if part else "0 %"
     return f"{min(999, max(1, round(1000 * part / total))) / 10:.1f} %"
 
 
 def _column_shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
-    """Return the columns' reports, each with the number of its rows that staging should be able to read."""
+    """Return each column's name, its report, and the number of rows whose value staging should be able to read.
+
+    These are all rows for a required column, and the rows that have a value for an optional column.
+    """
     required = {
         "events": ("event_id", "visitor_id", "item_id", "event_type", "event_at"),
         "items": ("item_id",),
@@ -111,16 +114,14 @@ def _column_shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
 def _event_lines(report: SourceReport) -> list[tuple[str, str]]:
     times, visitors, users = (report.column_reports[name] for name in ("event_at", "visitor_id", "user_id"))
     about = "about " if report.is_sampled else ""
-    when = (
-        f" ({_period_text(report)}, {report.days_with_events:,} {'day' if report.days_with_events == 1 else 'days'} "
-        "with events)"
-    )
+    days = report.days_with_events_count
+    when = f" ({_period_text(report)}, {days:,} {'day' if days == 1 else 'days'} with events)"
     types = dict(list(report.event_type_counts.items())[:TYPES_SHOWN])
     more_types = report.further_event_type_count + len(report.event_type_counts) - len(types)
     lines = [
         (
             "times",
-            f"{share_text(times.readable_count, report.measured_row_count)} read{when if report.first_time else ''}"
+            f"{share_text(times.readable_count, report.measured_row_count)} read{when if report.earliest_time else ''}"
             f"{_unread_text(times)}{_no_value_text(times, report.measured_row_count)}{_wrong_times_text(report, '; ')}",
         ),
         ("visitors", f"{about}{report.visitor_count:,}{_no_value_text(visitors, report.measured_row_count)}"),
@@ -138,18 +139,24 @@ def _event_lines(report: SourceReport) -> list[tuple[str, str]]:
     )
     if report.item_matches:
         missing = _no_value_text(report.column_reports["item_id"], report.measured_row_count)
-        lines.append(("items", f"{report.item_matches.id_count:,}{missing}; {_match_text(report.item_matches)}"))
+        lines.append(
+            ("items", f"{report.item_matches.event_item_id_count:,}{missing}; {_match_text(report.item_matches)}")
+        )
     return lines
 
 
 def _item_lines(report: SourceReport) -> list[tuple[str, str]]:
     price, available, updated = (report.column_reports[name] for name in ("price", "available", "updated_at"))
     ids = f"{report.row_count:,}{_no_value_text(report.column_reports['item_id'], report.measured_row_count)}"
-    lines = [("items", f"{ids}; {share_text(report.items_with_text, report.measured_row_count)} have a text")]
+    lines = [("items", f"{ids}; {share_text(report.items_with_text_count, report.measured_row_count)} have a text")]
     for title, column, more in (
         ("prices", price, ""),
-        ("available", available, f" ({report.unavailable_items:,} not available)" if available.readable_count else ""),
-        ("times", updated, f" ({_period_text(report)})" if report.first_time else ""),
+        (
+            "available",
+            available,
+            f" ({report.unavailable_item_count:,} not available)" if available.readable_count else "",
+        ),
+        ("times", updated, f" ({_period_text(report)})" if report.earliest_time else ""),
     ):
         if column.given_count:
             given = f", given for {share_text(column.given_count, report.measured_row_count)} of the items"
@@ -169,8 +176,8 @@ def _visitor_lines(report: SourceReport) -> list[tuple[str, str]]:
     updated = report.column_reports["updated_at"]
     known = (
         ""
-        if report.visitors_with_events is None
-        else (f"; {share_text(report.visitors_with_events, report.row_count)} have events")
+        if report.visitors_with_events_count is None
+        else (f"; {share_text(report.visitors_with_events_count, report.row_count)} have events")
     )
     lines = [
         (
@@ -180,7 +187,7 @@ def _visitor_lines(report: SourceReport) -> list[tuple[str, str]]:
         )
     ]
     if updated.given_count:
-        when = f" ({_period_text(report)})" if report.first_time else ""
+        when = f" ({_period_text(report)})" if report.earliest_time else ""
         lines.append(
             ("times", f"{share_text(updated.readable_count, updated.given_count)} read{when}{_unread_text(updated)}")
         )
@@ -189,7 +196,7 @@ def _visitor_lines(report: SourceReport) -> list[tuple[str, str]]:
 
 def _impression_lines(report: SourceReport) -> list[tuple[str, str]]:
     times = report.column_reports["shown_at"]
-    when = f" ({_period_text(report)})" if report.first_time else ""
+    when = f" ({_period_text(report)})" if report.earliest_time else ""
     lines = [
         (
             "times",
@@ -209,7 +216,7 @@ def _attribute_lines(attributes: AttributeChoice) -> list[tuple[str, str]]:
     """Return report lines that say which columns are kept as attributes and which are left out."""
     lines = []
     if attributes.column_of_attribute:
-        lines.append(("columns", f"attributes kept: {_names_text(attributes.column_of_attribute)}"))
+        lines.append(("columns", f"attributes kept: {_column_names_text(attributes.column_of_attribute)}"))
     if attributes.left_out_columns and attributes.left_out_reason:
         count = len(attributes.left_out_columns)
         columns = "1 column is no attribute" if count == 1 else f"{count:,} columns are no attributes"
@@ -217,60 +224,69 @@ def _attribute_lines(attributes: AttributeChoice) -> list[tuple[str, str]]:
         lines.append(
             (
                 "columns",
-                f"{columns}, {attributes.left_out_reason}: {_names_text(attributes.left_out_columns)}; "
+                f"{columns}, {attributes.left_out_reason}: {_column_names_text(attributes.left_out_columns)}; "
                 f"name those that you want: --attributes {example}",
             )
         )
     elif attributes.left_out_columns:
-        lines.append(("columns", f"left out: {_names_text(attributes.left_out_columns)}"))
+        lines.append(("columns", f"left out: {_column_names_text(attributes.left_out_columns)}"))
     return lines
 
 
-def _names_text(names: Iterable[str]) -> str:
-    names = list(names)
-    more = len(names) - NAMES_SHOWN
-    return ", ".join(names[:NAMES_SHOWN]) + (f", and {more:,} more" if more > 0 else "")
+def _column_names_text(column_names: Iterable[str]) -> str:
+    column_names = list(column_names)
+    more = len(column_names) - NAMES_SHOWN
+    return ", ".join(column_names[:NAMES_SHOWN]) + (f", and {more:,} more" if more > 0 else "")
 
 
 def _period_text(report: SourceReport) -> str:
-    first, last = ((time or "").removesuffix(":00") for time in (report.first_time, report.last_time))
+    first, last = ((time or "").removesuffix(":00") for time in (report.earliest_time, report.latest_time))
     return f"{first} to {last}"
 
 
-def _unread_text(column: ColumnReport) -> str:
-    return f"; not read: {_value_counts_text(column.unread_examples, in_quotes=True)}" if column.unread_examples else ""
+def _unread_text(column_report: ColumnReport) -> str:
+    return (
+        f"; not read: {_value_counts_text(column_report.unread_examples, in_quotes=True)}"
+        if column_report.unread_examples
+        else ""
+    )
 
 
-def _no_value_text(column: ColumnReport, row_count: int) -> str:
-    missing = row_count - column.given_count
+def _no_value_text(column_report: ColumnReport, row_count: int) -> str:
+    missing = row_count - column_report.given_count
     return f"; {share_text(missing, row_count)} of rows ({missing:,}) have none" if missing else ""
 
 
 def _wrong_times_text(report: SourceReport, text_before: str = "") -> str:
-    counts = [(report.too_early_count, "too early (earliest_event_at)"), (report.future_count, "in the future")]
+    counts = [
+        (report.too_early_time_count, "too early (earliest_event_at)"),
+        (report.future_time_count, "in the future"),
+    ]
     texts = [f"{count:,} {words}" for count, words in counts if count]
     return text_before + ", ".join(texts) if texts else ""
 
 
-def _match_text(items: ItemMatches) -> str:
-    """Return as text the share of events on items of the catalogue, the other ids, and which respelling would match."""
-    if not items.has_catalogue:
+def _match_text(item_matches: ItemMatches) -> str:
+    """Return a text about events whose item the catalogue has: their share, ids that it lacks, useful respellings."""
+    if not item_matches.has_catalogue:
         return "there is no catalogue yet"
-    text = f"{share_text(items.known_row_count, items.row_count)} of the events are on items of the catalogue"
-    if not items.unknown_id_count:
+    share = share_text(item_matches.known_row_count, item_matches.row_count)
+    text = f"{share} of the events are on items of the catalogue"
+    if not item_matches.unknown_id_count:
         return text
-    examples = _value_counts_text(items.unknown_id_examples, in_quotes=True)
-    text += f"; it lacks {items.unknown_id_count:,} of {items.id_count:,} item ids: {examples}"
+    examples = _value_counts_text(item_matches.unknown_id_examples, in_quotes=True)
+    text += f"; it lacks {item_matches.unknown_id_count:,} of {item_matches.event_item_id_count:,} item ids: {examples}"
     near_misses = [
-        _respelling_text(near_miss, items.unknown_id_count) for near_miss in items.respellings[:NEAR_MISSES_SHOWN]
+        _respelling_text(respelling, item_matches.unknown_id_count)
+        for respelling in item_matches.respellings[:NEAR_MISSES_SHOWN]
     ]
     return "; ".join([text, *near_misses])
 
 
-def _respelling_text(near_miss: Respelling, unknown_ids: int) -> str:
+def _respelling_text(respelling: Respelling, unknown_id_count: int) -> str:
     return (
-        f"{near_miss.matched_id_count:,} of {unknown_ids:,} would match {near_miss.way} "
-        f"({_WHOSE_IDS[near_miss.respelt_side]})"
+        f"{respelling.matched_id_count:,} of {unknown_id_count:,} would match {respelling.description} "
+        f"({_WHOSE_IDS[respelling.respelt_side]})"
     )
 
 
@@ -278,7 +294,7 @@ def _value_counts_text(counts: Mapping[str, int], in_quotes: bool = False) -> st
     """Return values and their numbers of rows as a text, such as ``'soon' (12), 'later' (3)``."""
     texts = []
     for value, count in counts.items():
-        # line ends are escaped, so that a value can't add lines that look like nextmart's own
+        # line ends are replaced, so that a value can't add lines that look like nextmart's own
         shown = value.replace("\n", "�")
         shown = shown if len(shown) <= VALUE_LENGTH else shown[: VALUE_LENGTH - 1] + "…"
         texts.append(f"'{shown}' ({count:,})" if in_quotes else f"{shown} {count:,}")

@@ -1,4 +1,4 @@
-"""Hashes of events, by which the rows that may repeat others are found before any row is written."""
+"""Finds events that may repeat another event, by the hashes of their columns, before any event is written."""
 
 import math
 from typing import Final
@@ -13,7 +13,7 @@ HASHES_IN_MEMORY: Final = 1 << 25
 
 EVENT_COLUMNS: Final = ", ".join(TABLE_COLUMNS["events"])
 ID_HASH: Final = "hash(event_id)"
-"""The hash of an event's id: in most files every row has its own, and one column is read."""
+"""The hash of an event's id. In most files every row has an id of its own, so it is enough to read this column."""
 ROW_HASH: Final = f"hash({EVENT_COLUMNS})"
 """The hash of all columns."""
 VALUES_HASH: Final = f"hash({', '.join(name for name in TABLE_COLUMNS['events'] if name != 'event_id')})"
@@ -26,7 +26,7 @@ INSERT_HASHES_OF_LOADED_ROWS = """
 
 
 def repeated_hashes(connection: Connection, hashes_relation: str) -> np.ndarray:
-    """Return the hashes that several rows of a relation with a column ``row_hash`` have.
+    """Return the hashes that occur in several rows of a relation, in its column ``row_hash``.
 
     Returns
     -------
@@ -47,12 +47,12 @@ def fill_possible_repeat_hashes(
 ) -> int:
     """Fill the temporary table ``possible_repeat_hashes`` with the hashes of arrived rows that may repeat another row.
 
-    A row whose hash is not among them has no equal, neither among the arrived rows nor in ``raw.events``.
+    A row whose hash is not in that table equals no other arrived row and no row of ``raw.events``.
 
     Parameters
     ----------
     hashes_relation : str
-        Relation with the column ``row_hash_sql``: the hash of each arrived row.
+        Relation with the hash of each arrived row in the column ``row_hash``.
     row_hash_sql : str
         SQL of that hash over the columns of ``raw.events``.
     has_loaded_events : bool
@@ -60,7 +60,7 @@ def fill_possible_repeat_hashes(
 
     Returns
     -------
-    Number of arrived rows that have one of the hashes
+    Number of arrived rows whose hash is in that table
     """
     connection.execute("create or replace temp table possible_repeat_hashes (row_hash ubigint)")
     repeated = repeated_hashes(connection, hashes_relation)

@@ -35,21 +35,21 @@ class Respelling:
 
     Attributes
     ----------
-    way : str
-        A key of ``RESPELLINGS``.
+    description : str
+        Words for the respelling, such as ``in lower case``: a key of ``RESPELLINGS``.
     respelt_side : str
         Which ids the respelling changes: those of ``events``, ``catalogue`` or ``both``.
     matched_id_count : int
         The number of unknown ids that would match.
     """
 
-    way: str
+    description: str
     respelt_side: str
     matched_id_count: int
 
     def as_dictionary(self) -> dict[str, Any]:
         """Return the respelling as a dictionary for JSON."""
-        return {"way": self.way, "where": self.respelt_side, "ids": self.matched_id_count}
+        return {"way": self.description, "where": self.respelt_side, "ids": self.matched_id_count}
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class ItemMatches:
 
     Attributes
     ----------
-    id_count, row_count : int
-        The numbers of different item ids, and of rows that have one.
+    event_item_id_count, row_count : int
+        The numbers of different item ids in the events, and of events that have an item id.
     known_id_count, known_row_count : int
-        The numbers of these ids and rows whose item is in the catalogue.
+        The numbers of these ids, and of these events, whose item is in the catalogue.
     unknown_id_examples : item id -> number of rows
         The most frequent ids that the catalogue lacks.
     respellings : tuple of Respelling
@@ -70,7 +70,7 @@ class ItemMatches:
         Whether the catalogue has any row.
     """
 
-    id_count: int
+    event_item_id_count: int
     row_count: int
     known_id_count: int
     known_row_count: int
@@ -81,12 +81,12 @@ class ItemMatches:
     @property
     def unknown_id_count(self) -> int:
         """The number of different item ids that the catalogue lacks."""
-        return self.id_count - self.known_id_count
+        return self.event_item_id_count - self.known_id_count
 
     def as_dictionary(self) -> dict[str, Any]:
         """Return the matches as a dictionary for JSON."""
         return {
-            "ids": self.id_count,
+            "ids": self.event_item_id_count,
             "rows": self.row_count,
             "known_ids": self.known_id_count,
             "known_rows": self.known_row_count,
@@ -103,38 +103,39 @@ class SourceReport:
     Attributes
     ----------
     table : str
-        ``events``, ``item_matches``, ``visitor_count`` or ``impressions``.
+        ``events``, ``items``, ``visitors`` or ``impressions``.
     row_count : int
-        The number of rows, each counted once however often the files repeat it; one row for each item or visitor.
+        The number of rows; a row that the files repeat counts once. An item or a visitor is one row.
     measured_row_count : int
-        The number of rows whose values were read: all rows, or a sample of very many. The counts of values are those of
-        these rows, except for event types, visitors, users and items.
+        The number of rows whose values were read: all rows, or a sample if there are very many. Only these rows count
+        for the numbers of values; all rows count for event types, visitors, users and items.
     usable_row_count : int
-        The number of rows that the next build doesn't reject, except for items that the catalogue lacks.
+        The number of measured rows that staging doesn't reject; an event on an item that the catalogue lacks counts.
     column_reports : column of the raw table -> ColumnReport
-    first_time, last_time : str, optional
-        The earliest and the latest time in UTC, as ``2026-01-31 10:00:00``; of events, among acceptable times.
-    too_early_count, future_count : int
+    earliest_time, latest_time : str, optional
+        The earliest and the latest time in UTC, as ``2026-01-31 10:00:00``. For events and impressions, only times that
+        staging accepts count.
+    too_early_time_count, future_time_count : int
         The numbers of events whose time is earlier, or later, than staging accepts.
-    days_with_events : int
-        The number of days with events.
+    days_with_events_count : int
+        The number of days on which there are events, by the date in UTC.
     event_type_counts : event type -> number of rows
         The most frequent types first.
     further_event_type_count : int
-        The number of further types, which ``event_type_counts`` leaves out.
+        The number of event types that ``event_type_counts`` leaves out because they are less frequent.
     unknown_event_type_counts : event type -> number of rows
-        Those of ``event_type_counts`` that the dbt var ``known_event_types`` lacks; they are rejected.
+        The types in ``event_type_counts`` that the dbt var ``known_event_types`` lacks. Their events are rejected.
     visitor_count, user_count : int
         The numbers of different visitors and users, approximate if there is a sample.
-    items_with_text, unavailable_items : int
+    items_with_text_count, unavailable_item_count : int
         The numbers of items with a text, and of items that are not available.
-    visitors_with_events : int, optional
-        Of a table of visitors, the number of those that have events; None if there are no events, or they are not
-        looked at because ``raw.events`` is a view.
+    visitors_with_events_count : int, optional
+        For a source of visitors, the number of visitors who have events; None if there are no events, or if
+        ``raw.events`` is a view, which is not read.
     item_matches : ItemMatches, optional
-        How the item ids of events match the catalogue: of the source's events, or, for items that are loaded without
-        events, of the events that the warehouse has.
-    attributes : AttributeChoice
+        How the item ids of events match the catalogue. For a source of events, its own events are compared; for items
+        that are loaded without events, the events in the warehouse are.
+    attribute_choice : AttributeChoice
         Which columns of the files are kept as attributes.
     """
 
@@ -143,21 +144,21 @@ class SourceReport:
     measured_row_count: int
     usable_row_count: int
     column_reports: dict[str, ColumnReport]
-    first_time: str | None
-    last_time: str | None
-    too_early_count: int = 0
-    future_count: int = 0
-    days_with_events: int = 0
+    earliest_time: str | None
+    latest_time: str | None
+    too_early_time_count: int = 0
+    future_time_count: int = 0
+    days_with_events_count: int = 0
     event_type_counts: dict[str, int] = field(default_factory=dict)
     further_event_type_count: int = 0
     unknown_event_type_counts: dict[str, int] = field(default_factory=dict)
     visitor_count: int = 0
     user_count: int = 0
-    items_with_text: int = 0
-    unavailable_items: int = 0
-    visitors_with_events: int | None = None
+    items_with_text_count: int = 0
+    unavailable_item_count: int = 0
+    visitors_with_events_count: int | None = None
     item_matches: ItemMatches | None = None
-    attributes: AttributeChoice = field(default_factory=lambda: AttributeChoice({}))
+    attribute_choice: AttributeChoice = field(default_factory=lambda: AttributeChoice({}))
 
     @property
     def is_sampled(self) -> bool:
@@ -172,19 +173,19 @@ class SourceReport:
             "measured_rows": self.measured_row_count,
             "usable": self.usable_row_count,
             "columns": {name: column.as_dictionary() for name, column in self.column_reports.items()},
-            "first_time": self.first_time,
-            "last_time": self.last_time,
-            "too_early": self.too_early_count,
-            "in_future": self.future_count,
-            "days": self.days_with_events,
+            "first_time": self.earliest_time,
+            "last_time": self.latest_time,
+            "too_early": self.too_early_time_count,
+            "in_future": self.future_time_count,
+            "days": self.days_with_events_count,
             "event_types": self.event_type_counts,
             "more_event_types": self.further_event_type_count,
             "unknown_event_types": self.unknown_event_type_counts,
             "visitors": self.visitor_count,
             "users": self.user_count,
-            "texts": self.items_with_text,
-            "withdrawn": self.unavailable_items,
-            "visitors_with_events": self.visitors_with_events,
+            "texts": self.items_with_text_count,
+            "withdrawn": self.unavailable_item_count,
+            "visitors_with_events": self.visitors_with_events_count,
             "items": self.item_matches.as_dictionary() if self.item_matches else None,
-            "attributes": self.attributes.as_dictionary(),
+            "attributes": self.attribute_choice.as_dictionary(),
         }

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jobs.errors import NextmartError, UsageError, nearest
+from jobs.errors import NextmartError, UsageError, nearest_name_hint
 
 FORMATS: Final = ("csv", "tsv", "json", "parquet", "xlsx")
 """The formats that ``--format`` names. ``csv`` and ``tsv`` are text in lines; ``json`` also covers JSON lines."""
@@ -21,7 +21,7 @@ class NoRowsError(NextmartError):
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Reading options that the user gives where a file's name and first lines don't tell them, or tell them wrongly.
+    """Options for reading files. The user gives those that a file's name and first lines don't show, or show wrongly.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class LoadSource:
         A path of a file or a folder, a glob, or the name of a table of an attached database.
     where_sql : str, optional
         SQL over the files' columns: only rows for which it is true are loaded.
-    column_map : our column -> their column, or SQL over their columns
+    column_map : nextmart's column -> the files' column, or SQL over the files' columns
     read_options : ReadOptions
         How the files are read.
     time_formats : tuple of str
@@ -65,15 +65,14 @@ class LoadSource:
         Whether ``where_sql`` and ``column_map`` may read files and call functions that use the environment, settings or
         the log.
     attributes : tuple of str, optional
-        The columns of the files that are kept as attributes of items or visitors; ``ALL_ATTRIBUTES``: all that nextmart
-        doesn't know; None: all of those, unless the rows repeat items or are loaded as events too.
+        The columns of the files that are kept as attributes of items or visitors. ``ALL_ATTRIBUTES``: all columns that
+        nextmart has no column for. None: the same, unless the rows repeat items or are loaded as events too.
     is_whole_catalogue : bool
-        Whether the files belong to a list of the whole catalogue: an item that all complete sources of a load lack is
-        withdrawn.
+        Whether the files belong to a list of the whole catalogue. An available item that the list lacks is withdrawn.
     is_superseded : bool
-        Whether a later source of the same load is a newer list of the whole catalogue than this complete source.
-    feed : str, optional
-        The feed of ``nextmart.toml`` that the files belong to; None: the command line names them.
+        Whether this source is a list of the whole catalogue, and a later source of the same load is a newer list.
+    feed_name : str, optional
+        The name of the feed of ``nextmart.toml`` that the files belong to; None if the command line names the files.
     preset_name : str, optional
         The name of a preset, whose map and condition are added when the files are read.
     json_columns : tuple of str
@@ -90,7 +89,7 @@ class LoadSource:
     attributes: tuple[str, ...] | None = None
     is_whole_catalogue: bool = False
     is_superseded: bool = False
-    feed: str | None = None
+    feed_name: str | None = None
     preset_name: str | None = None
     json_columns: tuple[str, ...] = ()
 
@@ -134,13 +133,13 @@ def parse_read_options(
         ``--columns`` is given.
     """
     if format_ is not None and format_.lower() not in FORMATS:
-        raise UsageError(f"--format {format_}: {nearest(format_, FORMATS)}")
+        raise UsageError(f"--format {format_}: {nearest_name_hint(format_, FORMATS)}")
     if encoding is not None:
         try:
             "".encode(encoding)
         except LookupError as error:
             known = ("utf-8", "latin-1", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "cp1251", "shift_jis", "gb18030")
-            raise UsageError(f"--encoding {encoding}: unknown; {nearest(encoding, known)}") from error
+            raise UsageError(f"--encoding {encoding}: unknown; {nearest_name_hint(encoding, known)}") from error
     if delimiter is not None:
         delimiter = _DELIMITER_WORDS.get(delimiter.lower(), delimiter)
         if not 1 <= len(delimiter.encode()) <= 4 or set(delimiter) & set('"\r\n'):

@@ -1,6 +1,6 @@
-"""The rules by which dbt's staging models read raw values, rendered from the same dbt macros as SQL for the loader.
+"""Gives the loader the SQL by which dbt's staging models read raw values, rendered from the same dbt macros.
 
-This is the loader's only module that names the macros of these rules.
+No other module of the loader names these macros.
 """
 
 from collections.abc import Callable, Mapping

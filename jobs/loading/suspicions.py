@@ -47,24 +47,26 @@ def decimal_id_notes(connection: Connection, value_types: Mapping[str, str]) -> 
 
 
 def order_line_notes(
-    connection: Connection, source: LoadSource, dbt_vars: Mapping[str, Any], relation: str = "incoming"
+    connection: Connection, source: LoadSource, dbt_vars: Mapping[str, Any], events_relation: str = "incoming"
 ) -> list[str]:
-    """Return a warning if event ids name several items, as the lines of an order do, and only one item will count.
+    """Return a warning if rows of several items share an event id, as the lines of an order do.
+
+    The build would count only one of these items.
 
     Parameters
     ----------
     dbt_vars : mapping
         Values of the dbt vars.
-    relation : str
+    events_relation : str
         A relation with at least all rows that share their ``event_id`` with another row.
     """
     if "item_id" in dbt_vars["event_identity"]:
         return []
-    parts = max(1, count_rows(connection, relation) // GROUPED_EVENTS)
+    parts = max(1, count_rows(connection, events_relation) // GROUPED_EVENTS)
     row = connection.execute(
         "select count(*), any_value(event_id), any_value(first_item), any_value(last_item) from ("
         "select event_id, min(item_id) as first_item, max(item_id) as last_item "
-        f"from {relation} where event_id is not null and hash(event_id) % {parts} = 0 group by event_id "
+        f"from {events_relation} where event_id is not null and hash(event_id) % {parts} = 0 group by event_id "
         "having min(item_id) <> max(item_id) and count(distinct visitor_id) <= 1 "
         "and min(event_at) is not distinct from max(event_at) order by event_id)"
     ).fetchone()
@@ -82,17 +84,17 @@ def order_line_notes(
     ]
 
 
-def session_notes(connection: Connection, dbt_vars: Mapping[str, Any]) -> list[str]:
+def notes_on_split_sessions(connection: Connection, dbt_vars: Mapping[str, Any]) -> list[str]:
     """Return a warning if the tracker's sessions will be split, because they have several visitors or are too long.
 
     Parameters
     ----------
     dbt_vars : mapping
-        Values of the dbt vars; ``max_source_session_hours`` is the longest time.
+        Values of the dbt vars; ``max_source_session_hours`` is the longest duration of a session.
     """
     longest_hours, gap_minutes = dbt_vars["max_source_session_hours"], dbt_vars["session_gap_minutes"]
     rows = connection.execute(
-        f"select * exclude (is_odd), count(*) over () from ({_sessions_sql(dbt_vars)}) where is_odd "
+        f"select * exclude (is_split), count(*) over () from ({_sessions_sql(dbt_vars)}) where is_split "
         "order by event_count desc, source_session_id limit 1"
     ).fetchall()
     if not rows:
@@ -107,20 +109,25 @@ def session_notes(connection: Connection, dbt_vars: Mapping[str, Any]) -> list[s
     ]
 
 
-def odd_session_share(connection: Connection, dbt_vars: Mapping[str, Any]) -> float:
-    """Return the share of the tracker's sessions in ``incoming`` that the build will split; 0 without sessions.
+def share_of_split_sessions(connection: Connection, dbt_vars: Mapping[str, Any]) -> float:
+    """Return the share of the tracker's sessions in ``incoming`` that the build will split; 0 if there are none.
+
+    The build splits a session that has several visitors or lasts too long.
 
     Parameters
     ----------
     dbt_vars : mapping
         Values of the dbt vars.
     """
-    share = connection.execute(f"select avg(is_odd::int) from ({_sessions_sql(dbt_vars)})").fetchall()[0][0]
+    share = connection.execute(f"select avg(is_split::int) from ({_sessions_sql(dbt_vars)})").fetchall()[0][0]
     return float(share or 0)
 
 
 def _sessions_sql(dbt_vars: Mapping[str, Any]) -> str:
-    """Return the SQL of the tracker's sessions in ``incoming``; ``is_odd``: it has several visitors or is long."""
+    """Return the SQL of the tracker's sessions in ``incoming``.
+
+    The column ``is_split`` tells whether the build will split a session: it has several visitors or lasts too long.
+    """
     macros = dbt_macros(dbt_vars=dbt_vars)
     seconds = f"datesub('second', {macros.to_timestamp_utc('first_at')}, {macros.to_timestamp_utc('last_at')})"
     # times are compared as texts: within a session all have one format, in which the order of texts is that of times
@@ -132,5 +139,5 @@ def _sessions_sql(dbt_vars: Mapping[str, Any]) -> str:
         f"where {macros.null_word_as_null('source_session_id')} is not null "
         f"and {macros.null_word_as_null('visitor_id')} is not null group by source_session_id), "
         f"timed as (select *, coalesce({seconds}, 0) / 3600 as hours from sessions) "
-        f"select *, visitors > 1 or hours > {float(dbt_vars['max_source_session_hours'])} as is_odd from timed"
+        f"select *, visitors > 1 or hours > {float(dbt_vars['max_source_session_hours'])} as is_split from timed"
     )

@@ -1,4 +1,4 @@
-"""The SQL that reads delimited text files; each file's dialect is told by its own first lines, without a guess."""
+"""Makes the SQL that reads delimited text files; the first lines of a file show its delimiter and header."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,15 +10,15 @@ from jobs.loading.checked_copies import CheckedRowsWriter, copy_readable_text
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.relations import DUCKDB_COMPRESSION, FileRelation, ReadableFile, path_list_sql
 from jobs.loading.sources import LoadSource, NoRowsError
-from jobs.loading.text_heads import (
+from jobs.loading.text_dialects import (
     TextDialect,
+    count_lines_before_table,
     dialect_of_text,
     has_no_header,
-    is_access_log,
+    is_access_log_line,
     likely_encoding,
     lines_after_header,
-    lines_before_table,
-    words_of_expressions,
+    words_of_sql_expressions,
 )
 from jobs.loading.unpacking import first_bytes, open_bytes
 from jobs.warehouse.connection import literal
@@ -55,14 +55,14 @@ def text_relation(
     types = {name: "VARCHAR" for _, dialect in heads for name in dialect.column_names}
     by_lower_name = {name.lower(): name for name in reversed(types)}
     types = {name: "VARCHAR" for name in types if by_lower_name[name.lower()] == name}
-    if not check_lines and all(dialect.has_one_newline for _, dialect in heads):
+    if not check_lines and all(dialect.has_uniform_newlines for _, dialect in heads):
         groups: dict[tuple[TextDialect, str], list[ReadableFile]] = defaultdict(list)
         for file, dialect in heads:
             groups[_comparable_dialect(dialect), file.compression].append(file)
         return FileRelation(_union_sql(_read_csv_sql(group, dialect) for (dialect, _), group in groups.items()), types)
-    unreadable_path = copies_folder / "unreadable.jsonl"
+    unreadable_rows_path = copies_folder / "unreadable.jsonl"
     tables, examples, unreadable_count = [], [], 0
-    with unreadable_path.open("w", encoding="utf-8") as output:
+    with unreadable_rows_path.open("w", encoding="utf-8") as output:
         for number, (file, dialect) in enumerate(heads):
             rows = CheckedRowsWriter(file.user_path, output)
             copy = copies_folder / f"checked_{number}.csv"
@@ -76,7 +76,12 @@ def text_relation(
             examples += rows.unreadable_examples
             unreadable_count += rows.unreadable_count
     return FileRelation(
-        _union_sql(tables), types, str(unreadable_path), unreadable_count, tuple(examples), has_only_readable_rows=True
+        _union_sql(tables),
+        types,
+        str(unreadable_rows_path),
+        unreadable_count,
+        tuple(examples),
+        has_only_readable_rows=True,
     )
 
 
@@ -100,12 +105,12 @@ def _dialect_of_file(source: LoadSource, file: ReadableFile) -> TextDialect | No
             f"{file.user_path} is not utf-8; it looks like {encoding}. Say so: --encoding {encoding}. Nothing was "
             "loaded."
         )
-    before = lines_before_table(beginning) if options.columns is None and options.delimiter is None else None
+    before = count_lines_before_table(beginning) if options.columns is None and options.delimiter is None else None
     if before:
         raise UsageError(_lines_before_table_message(file, dialect, *before))
     if options.columns is None:
         known = {name for names in TABLE_COLUMNS.values() for name in names}
-        known |= {*words_of_expressions(source.column_map.values())}
+        known |= {*words_of_sql_expressions(source.column_map.values())}
         if has_no_header(dialect, lines_after_header(beginning, dialect), known):
             raise UsageError(_no_header_message(source, file, dialect))
     return dialect
@@ -129,7 +134,7 @@ def _no_header_message(source: LoadSource, file: ReadableFile, dialect: TextDial
     width = len(dialect.column_names)
     ours = [name for name in ("visitor_id", "item_id", "event_at") if name in TABLE_COLUMNS[source.table]]
     maps = ""
-    if is_access_log(dialect.first_line) and source.table == "events":
+    if is_access_log_line(dialect.first_line) and source.table == "events":
         ours = ["ip", "ident", "user", "day", "zone", "request", "status", "size", "referrer", "user_agent"]
         maps = (
             " --map visitor_id=ip --map \"item_id=split_part(request, ' ', 2)\" --map \"event_at=day || ' ' || zone\""
@@ -148,18 +153,18 @@ def _no_header_message(source: LoadSource, file: ReadableFile, dialect: TextDial
 
 def _comparable_dialect(dialect: TextDialect) -> TextDialect:
     """Return a file's dialect in a form that can be compared: DuckDB can read files of equal dialects in one call."""
-    return replace(dialect, first_line="", bytes_before_rows=0)
+    return replace(dialect, first_line="", byte_count_before_rows=0)
 
 
-def _read_csv_sql(files: Sequence[ReadableFile], dialect: TextDialect, longest_row: int = 0) -> str:
+def _read_csv_sql(files: Sequence[ReadableFile], dialect: TextDialect, longest_row_bytes: int = 0) -> str:
     """Return the SQL of DuckDB's ``read_csv`` for files of one dialect.
 
-    The line end is named where DuckDB can be told: DuckDB 1.5 skips all rows, without a word, if it is told of
-    ``CR LF``, or takes another sign for the line end.
+    DuckDB 1.5 silently skips all rows if it detects a wrong line end, so the SQL names ``LF`` or ``CR``. It does not
+    name ``CR LF``, because DuckDB then skips all rows too.
     """
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dialect.column_names)
     newline = {b"\n": ", new_line = '\\n'", b"\r": ", new_line = '\\r'"}.get(dialect.newline, "")
-    long_rows = f", max_line_size = {longest_row + 1}" if longest_row >= DUCKDB_LINE_SIZE else ""
+    long_rows = f", max_line_size = {longest_row_bytes + 1}" if longest_row_bytes >= DUCKDB_LINE_SIZE else ""
     return (
         f"read_csv({path_list_sql(files)}, auto_detect = false, columns = {{{columns}}}, "
         f"header = {str(dialect.header_line_count > 0).lower()}, skip = {dialect.skipped_line_count}, "

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from jobs.loading.text_runs import LineBuffer, leading_utf_8_lines, run_pattern
+from jobs.loading.line_runs import LineBuffer, leading_utf_8_lines, run_pattern
 
 MAX_RECORD_LINES: Final = 10_000
 """The most lines of one record; a quote that is open for more lines is taken for a broken quote."""
@@ -103,27 +103,27 @@ class RecordReader:
 
     Parameters
     ----------
-    pieces : iterable of bytes
+    text_pieces : iterable of bytes
         The text, cut anywhere into pieces of any size.
     delimiter : str
         The delimiter between fields.
     width : int
         The number of fields of a record.
-    first_line : int
-        The number of the text's first line.
+    first_line_number : int
+        The number that the text's first line has in the file, from 1.
     newline : bytes
         The one byte that ends a line.
     """
 
     def __init__(
-        self, pieces: Iterable[bytes], delimiter: str, width: int, first_line: int, newline: bytes = b"\n"
+        self, text_pieces: Iterable[bytes], delimiter: str, width: int, first_line_number: int, newline: bytes = b"\n"
     ) -> None:
-        self._lines = LineBuffer(pieces, newline)
+        self._lines = LineBuffer(text_pieces, newline)
         self._newline = newline
         self._delimiter = delimiter
         self._delimiter_bytes = delimiter.encode()
         self._width = width
-        self._line = first_line
+        self._line = first_line_number
         self._run = run_pattern(self._delimiter_bytes, width, newline)
         # the pattern of a line that is one record in which only whole fields are quoted; such a line is not parsed
         # further
@@ -147,24 +147,24 @@ class RecordReader:
     def records_and_runs(self) -> Iterator[RecordRun | Record]:
         """Yield all records in order: a ``RecordRun`` for consecutive lines that need no parsing, else single records.
 
-        A single ``Record`` may be readable, such as one with quotes, or unreadable: then its ``reason`` says why.
+        A single ``Record`` may be readable, such as one with quotes, or unreadable. ``unreadable_reason`` says why.
         """
         while True:
             run = self._lines.next_run(self._run)
             lines = leading_utf_8_lines(run, self._newline)
             self._lines.step_back(len(run) - len(lines))
             if lines:
-                yield RecordRun(self._line, self._with_plain_ends(lines))
+                yield RecordRun(self._line, self._with_line_feeds(lines))
                 self._line += lines.count(self._newline)
                 self._recovering = self._recovering and b'"' not in lines
             line = self._lines.next_line()
             if line is None:
                 return
-            body = _without_end(line)
+            body = _without_line_end(line)
             if self._width > 1 and not body.strip():
                 self._line += 1
             elif b'"' not in body:
-                yield self._plain_record(body)
+                yield self._unquoted_record(body)
                 self._line += 1
             elif self._whole_record.fullmatch(body) and not not_utf_8_reason(body):
                 self._recovering = False
@@ -173,18 +173,18 @@ class RecordReader:
             else:
                 yield from self._quoted_record(line)
 
-    def _with_plain_ends(self, lines: bytes) -> bytes:
+    def _with_line_feeds(self, lines: bytes) -> bytes:
         """Return lines with every line end replaced by a line feed; no field of the lines may hold a line end."""
         return lines.replace(b"\r", b"\n" if self._newline == b"\r" else b"")
 
-    def _plain_record(self, line_bytes: bytes) -> Record:
+    def _unquoted_record(self, line_bytes: bytes) -> Record:
         """Return the record of a line that has no quotes."""
         found = line_bytes.count(self._delimiter_bytes) + 1
         while found > self._width and line_bytes.endswith(self._delimiter_bytes):
             line_bytes, found = line_bytes[: -len(self._delimiter_bytes)], found - 1
         reason = not_utf_8_reason(line_bytes)
         if found != self._width:
-            reason = reason or _width_reason(found, self._width)
+            reason = reason or _wrong_width_reason(found, self._width)
         elif b"\r" in line_bytes:
             reason = reason or "a carriage return inside a line: a value with a line end needs quotes"
         return Record(self._line, line_bytes, None, reason)
@@ -215,12 +215,12 @@ class RecordReader:
             taken = taken[:1]
         self._lines.forget_position()
         self._recovering = bool(reason)
-        yield Record(self._line, _without_end(b"".join(taken)), fields if not reason else None, reason)
+        yield Record(self._line, _without_line_end(b"".join(taken)), fields if not reason else None, reason)
         self._line += len(taken)
 
     def _parse_record(self, record_bytes: bytes, *, refuse_inner_quotes: bool = False) -> tuple[list[str] | None, str]:
         """Parse one record: return its fields and an empty reason, or None and the reason why it can't be read."""
-        body = _without_end(record_bytes)
+        body = _without_line_end(record_bytes)
         reason = not_utf_8_reason(body)
         if reason:
             return None, reason
@@ -233,7 +233,7 @@ class RecordReader:
         while len(fields) > self._width and not fields[-1]:
             fields.pop()
         if len(fields) != self._width:
-            return None, _width_reason(len(fields), self._width)
+            return None, _wrong_width_reason(len(fields), self._width)
         if has_stray_quote and (refuse_inner_quotes or self._recovering):
             return None, "a quote inside a field, which may be the end of the broken row before"
         return fields, ""
@@ -242,9 +242,9 @@ class RecordReader:
 _OPEN_QUOTE_REASON = "a quote opens a field, and nothing closes it"
 
 
-def _width_reason(field_count: int, expected: int) -> str:
+def _wrong_width_reason(field_count: int, expected_count: int) -> str:
     """Return the reason text for a record that has more or fewer columns than the header."""
-    return f"{field_count:,} {'column' if field_count == 1 else 'columns'}, not {expected:,}"
+    return f"{field_count:,} {'column' if field_count == 1 else 'columns'}, not {expected_count:,}"
 
 
 def not_utf_8_reason(line_bytes: bytes) -> str:
@@ -258,7 +258,7 @@ def not_utf_8_reason(line_bytes: bytes) -> str:
     return ""
 
 
-def _without_end(line: bytes) -> bytes:
+def _without_line_end(line: bytes) -> bytes:
     """Return a line without its line end."""
     if line.endswith(b"\r\n"):
         return line[:-2]

@@ -20,7 +20,7 @@ def has_decimals(type_name: str) -> bool:
     return is_floating(type_name) or bool(scale and int(scale[1]))
 
 
-def raw_text_sql(column: str, value_sql: str, type_name: str, file_type: str | None = None) -> str:
+def raw_text_sql(column: str, value_sql: str, type_name: str, type_in_file: str | None = None) -> str:
     """Return the SQL that writes a value as the text of one of nextmart's columns.
 
     Parameters
@@ -31,10 +31,10 @@ def raw_text_sql(column: str, value_sql: str, type_name: str, file_type: str | N
         SQL of the value.
     type_name : str
         DuckDB type of the value.
-    file_type : str, optional
-        DuckDB type that the file gives the value, where the value is read as text all the same (JSON).
+    type_in_file : str, optional
+        DuckDB type of the value in the file, if the value is read as text although the file (JSON) gives it this type.
     """
-    file_type = file_type or type_name
+    type_in_file = type_in_file or type_name
     if column in ID_COLUMNS and has_decimals(type_name):
         # whole numbers get no point and no exponent, however large they are; -0 becomes 0
         if not is_floating(type_name):
@@ -46,27 +46,27 @@ def raw_text_sql(column: str, value_sql: str, type_name: str, file_type: str | N
         )
     if is_floating(type_name):
         return f"case when not isnan({value_sql}) then cast({value_sql} as varchar) end"
-    if column in ID_COLUMNS and has_decimals(file_type):
+    if column in ID_COLUMNS and has_decimals(type_in_file):
         return f"regexp_replace({value_sql}, '^(-?[0-9]+)[.]0+$', '\\1')"
     if column in LIST_SEPARATORS and type_name.endswith("]"):
-        return _joined_sql(value_sql, type_name, literal(LIST_SEPARATORS[column]))
-    if column in LIST_SEPARATORS and file_type == "JSON":
+        return _joined_list_sql(value_sql, type_name, literal(LIST_SEPARATORS[column]))
+    if column in LIST_SEPARATORS and type_in_file == "JSON":
         # some rows of a JSON column can hold texts and other rows lists
         return (
             f"case when json_valid({value_sql}) and json_type({value_sql}) = 'ARRAY' "
-            f"then {_joined_sql(f'cast({value_sql} as json[])', 'JSON[]', literal(LIST_SEPARATORS[column]))} "
+            f"then {_joined_list_sql(f'cast({value_sql} as json[])', 'JSON[]', literal(LIST_SEPARATORS[column]))} "
             f"else cast({value_sql} as varchar) end"
         )
     return f"cast({value_sql} as varchar)"
 
 
-def _joined_sql(value: str, type_name: str, separator: str) -> str:
+def _joined_list_sql(value_sql: str, type_name: str, separator: str) -> str:
     """Return the SQL that joins a list's texts with a separator; inner lists are flattened, blanks are dropped."""
     element_type = re.sub(r"(\[\d*\])+$", "", type_name)
     if element_type.startswith(("STRUCT", "MAP")):
-        return f"cast({value} as varchar)"
+        return f"cast({value_sql} as varchar)"
     list_type = re.sub(r"\[\d+\]", "[]", type_name)  # arrays of a fixed length are cast to lists
-    value = f"cast({value} as {list_type})"
+    value = f"cast({value_sql} as {list_type})"
     for _ in range(list_type.count("[]") - 1):
         value = f"flatten({value})"
     texts = (
@@ -77,13 +77,13 @@ def _joined_sql(value: str, type_name: str, separator: str) -> str:
     return f"nullif(array_to_string(list_filter({texts}, lambda element: trim(element) <> ''), {separator}), '')"
 
 
-def formatted_time_sql(text: str, time_formats: tuple[str, ...]) -> str:
+def time_read_by_formats_sql(time_text_sql: str, time_formats: tuple[str, ...]) -> str:
     """Return the SQL that reads a time by the given formats and writes it in ISO 8601; null if no format reads it.
 
-    The result is null too if two formats read two different times, because either can be right; and for times before
-    the year 1000, because ``%Y`` reads a year of two digits as one of the first century.
+    The result is null too if two formats read two different times, because either can be right. It is null for times
+    before the year 1000, because ``%Y`` reads a year of two digits as a year of the first century.
     """
-    instants = [f"try_strptime(trim({text}), {literal(form)})" for form in time_formats]
+    instants = [f"try_strptime(trim({time_text_sql}), {literal(form)})" for form in time_formats]
     if len(instants) == 1:
         return f"case when {instants[0]} >= timestamp '1000-01-01' then cast({instants[0]} as varchar) end"
     readings = ", ".join(

@@ -1,4 +1,7 @@
-"""Finds times that staging can't read for certain, and proposes formats to the user that would read them."""
+"""Finds times that staging can't read for certain, and proposes formats to the user that would read them.
+
+A time is not read for certain if staging can't read it at all, or if its day and month may be confused.
+"""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +13,7 @@ import duckdb
 
 from jobs.errors import UsageError
 from jobs.loading.report import sampled_relation
-from jobs.loading.text_values import formatted_time_sql
+from jobs.loading.text_values import time_read_by_formats_sql
 from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.dbt_macros import dbt_macros
 
@@ -68,19 +71,19 @@ class UnreadTimes:
         The numbers of times that can't be read for certain, and of all times.
     example : str
         One time that can't be read for certain.
-    sampled_text_count, read_text_count : int
-        The number of different unread texts in a sample, and the number of them that a format in ``example_readings``
-        reads, which is the same for all of these formats.
+    sampled_text_count, readable_text_count : int
+        The number of different unread texts in a sample, and how many of these each format in ``example_readings``
+        reads. All of these formats read equally many.
     example_readings : format -> one text and its reading
-        The formats that read most texts, each with its reading of one example text; of formats that read this text
-        alike, only the first. Empty if no known format reads any.
+        The formats that read most texts, each with its reading of one example text. Of formats that read this text
+        alike, only the first is listed. Empty if no format reads any text.
     """
 
     unread_count: int
     value_count: int
     example: str
     sampled_text_count: int
-    read_text_count: int
+    readable_text_count: int
     example_readings: dict[str, tuple[str, str]]
 
 
@@ -121,7 +124,7 @@ def find_unread_times(
     Parameters
     ----------
     relation : str
-        The name of a table or view; of a large table a sample is read, of which DuckDB reads all rows if it is a view.
+        The name of a table or view. Of many rows, a sample is read; of a view, DuckDB reads all rows nevertheless.
     column : str
         The name of the table's column, quoted if SQL needs quotes.
     dbt_vars : mapping
@@ -147,11 +150,11 @@ def find_unread_times(
     )
     example = connection.execute("select min(time_text) from unread_times").fetchall()[0][0]
     value_count = count_rows(connection, f"{measured} where {text} is not null")
-    read_texts, readings = _best_readings(connection)
+    read_texts, readings = _best_time_formats(connection)
     return UnreadTimes(count, value_count, example, count_rows(connection, "unread_times"), read_texts, readings)
 
 
-def _best_readings(connection: Connection) -> tuple[int, dict[str, tuple[str, str]]]:
+def _best_time_formats(connection: Connection) -> tuple[int, dict[str, tuple[str, str]]]:
     """Find the time formats that read most texts of the table ``unread_times``.
 
     Returns
@@ -170,8 +173,8 @@ def _best_readings(connection: Connection) -> tuple[int, dict[str, tuple[str, st
     if not max(counts):
         return 0, {}
     best_formats = [time_format for time_format, count in zip(FORMATS, counts, strict=True) if count == max(counts)]
-    selected = ", ".join(formatted_time_sql("time_text", (time_format,)) for time_format in best_formats)
-    first = formatted_time_sql("time_text", (best_formats[0],))
+    selected = ", ".join(time_read_by_formats_sql("time_text", (time_format,)) for time_format in best_formats)
+    first = time_read_by_formats_sql("time_text", (best_formats[0],))
     row = connection.execute(
         f"select time_text, {selected} from unread_times where {first} is not null "
         f"order by len(list_distinct([{selected}])) desc, time_text limit 1"

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.file_listing import InputFile
-from jobs.loading.text_heads import HEAD_BYTES
+from jobs.loading.text_dialects import HEAD_BYTES
 
 _CHUNK_BYTES = 1 << 20
 
@@ -69,19 +69,19 @@ def _open_decompressed(path: str, compression: str) -> Iterator[BinaryIO]:
 
 
 def first_bytes(path: str, compression: str) -> bytes:
-    """Return the first decompressed bytes of a file, from which its encoding and dialect are told."""
+    """Return the first ``HEAD_BYTES`` decompressed bytes of a file, which show its encoding, delimiter and header."""
     with open_bytes(path, compression) as stream:
         return stream.read(HEAD_BYTES)
 
 
-def unpack(file: InputFile, target: Path) -> None:
+def unpack(file: InputFile, target_path: Path) -> None:
     """Write a file's decompressed content to another file."""
-    with open_bytes(file.path, file.compression) as stream, target.open("wb") as output:
+    with open_bytes(file.path, file.compression) as stream, target_path.open("wb") as output:
         while chunk := stream.read(_CHUNK_BYTES):
             output.write(chunk)
 
 
-def transcode(file: InputFile, encoding: str, target: Path) -> None:
+def transcode_to_utf_8(file: InputFile, encoding: str, target_path: Path) -> None:
     """Write a file's decompressed text to another file in UTF-8 without a byte order mark.
 
     Raises
@@ -91,7 +91,7 @@ def transcode(file: InputFile, encoding: str, target: Path) -> None:
     """
     decoder = codecs.getincrementaldecoder(encoding)()
     line = 1
-    with open_bytes(file.path, file.compression) as stream, target.open("wb") as output:
+    with open_bytes(file.path, file.compression) as stream, target_path.open("wb") as output:
         is_first = True
         while True:
             chunk = stream.read(_CHUNK_BYTES)
@@ -111,7 +111,7 @@ def transcode(file: InputFile, encoding: str, target: Path) -> None:
                 return
 
 
-def workbook_to_csv(file: InputFile, target: Path) -> None:
+def workbook_to_csv(file: InputFile, target_path: Path) -> None:
     """Write the only sheet with rows of an Excel workbook as CSV: whole numbers without a point, dates in ISO 8601.
 
     Raises
@@ -139,7 +139,7 @@ def workbook_to_csv(file: InputFile, target: Path) -> None:
             f"{file.path} has rows in several sheets: {', '.join(filled)}. Save the one to load as a file of its own. "
             "Nothing was loaded."
         )
-    with target.open("w", encoding="utf-8", newline="") as output:
+    with target_path.open("w", encoding="utf-8", newline="") as output:
         writer = csv.writer(output, lineterminator="\n", quoting=csv.QUOTE_MINIMAL)
         for rows in filled.values():
             writer.writerows([_cell_text(value) for value in row] for row in rows)

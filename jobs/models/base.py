@@ -10,7 +10,7 @@ from jobs.core.arrays import State
 from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.models.hyperparameter_intervals import INTERVALS, Interval
 from jobs.models.scorer import Scorer
 
@@ -90,7 +90,7 @@ class Model(ABC):
     def check_hyperparameter(cls, name: str, value: Any) -> None:
         """Raise UsageError if the family has no hyper-parameter ``name``, or ``value`` is not allowed for it."""
         if name not in cls.defaults:
-            raise UsageError(f"unknown parameter '{name}' of {cls.family}: {nearest(name, cls.defaults)}")
+            raise UsageError(f"unknown parameter '{name}' of {cls.family}: {nearest_name_hint(name, cls.defaults)}")
         expected = type(cls.defaults[name])
         # types are compared exactly, because isinstance would accept a bool as an int
         if type(value) is not expected and not (expected is float and type(value) is int):

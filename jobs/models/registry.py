@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.families import CLASS_OF_FAMILY
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import Model
@@ -59,7 +59,9 @@ def check_hyperparameter(family: str, name: str, value: Any) -> None:
         fusible = [other for other in FAMILIES if other != Fusion.family]
         for part in value:
             if part not in fusible:
-                raise UsageError(f"fusion's parts: {part!r} is no family to fuse; {nearest(str(part), fusible)}")
+                raise UsageError(
+                    f"fusion's parts: {part!r} is no family to fuse; {nearest_name_hint(str(part), fusible)}"
+                )
 
 
 def _make_fusion(hyperparameters: Mapping[str, Any], paid_services: PaidServices | None) -> Fusion:
@@ -69,6 +71,6 @@ def _make_fusion(hyperparameters: Mapping[str, Any], paid_services: PaidServices
     part_families, part_parameters = with_defaults["parts"], with_defaults["parameters"]
     for family in part_parameters:
         if family not in part_families:
-            raise UsageError(f"fusion's parameters name '{family}': {nearest(family, part_families)}")
+            raise UsageError(f"fusion's parameters name '{family}': {nearest_name_hint(family, part_families)}")
     parts = [make_model(family, part_parameters.get(family), paid_services) for family in part_families]
     return Fusion(hyperparameters, parts)

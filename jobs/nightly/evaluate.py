@@ -41,7 +41,7 @@ def _measure_on_test_cases(
     """Measure models on the test cases, and commit the metrics of each model as soon as it is measured."""
     dbt_vars = settings.job_vars()
     history = read_sequences(connection)
-    catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
+    catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     paid_services = PaidServices(connection, settings)
     for model_row in model_rows:
         split = split_history(history, settings.protocol, settings, model_row.data_cutoff_at)

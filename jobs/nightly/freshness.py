@@ -145,5 +145,5 @@ def fingerprint_of_model(model: Model, settings: Settings, dbt_vars: JobVars) ->
         ),
     }
     if model.uses_embeddings:
-        recipe["embedding"] = [dbt_vars.embedding_model, dbt_vars.embedding.dimensions]
+        recipe["embedding"] = [dbt_vars.embedding_model, dbt_vars.chosen_embedding_model.dimensions]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()

@@ -77,7 +77,7 @@ def read_inputs_of_lists(connection: Connection, model_row: ModelRow | None, dbt
     fingerprint = row[0] if row else ""
     return {
         "model_version": model_row.model_version if model_row else NO_MODEL,
-        "catalog": f"{dbt_vars.embedding_model}/{dbt_vars.embedding.dimensions}/{fingerprint}",
+        "catalog": f"{dbt_vars.embedding_model}/{dbt_vars.chosen_embedding_model.dimensions}/{fingerprint}",
         "similar": dbt_vars.similar_items_per_item,
         "lists": [
             dbt_vars.recommendations_per_visitor,

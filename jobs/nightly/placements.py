@@ -119,7 +119,7 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     if settings.arms:
         models[CONTROL_ARM] = dict.fromkeys(settings.placements, control_model(connection, settings, run_record))
     dbt_vars = settings.job_vars()
-    catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
+    catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     popularity = read_popularity(connection, catalog)
     relations = create_rule_relations(connection)
     if any(placement.one_per_variant for placement in settings.placements.values()):

@@ -130,7 +130,7 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
         run_record.status = "unchanged"
         return
     connection.execute(DELETE_OLD_ROWS, {"runs_kept": settings.runs_kept})
-    catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
+    catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     if similar_items_are_old:
         write_similar_items(connection, catalog, dbt_vars, run_record)
     connection.execute(COPY_KEPT_ROWS, {"run_id": run_record.run_id, "run_id_of_kept_lists": run_id_of_kept_lists})

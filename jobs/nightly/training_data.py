@@ -80,6 +80,6 @@ def read_training_data(connection: Connection, settings: Settings) -> tuple[int,
     if split is None:
         return len(history), None
     dbt_vars = settings.job_vars()
-    catalog = read_catalog(connection, dbt_vars.embedding.dimensions)
+    catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     data = TrainingData.from_split(split, catalog, settings.validation_limit, dbt_vars.allow_repeats)
     return len(history), data

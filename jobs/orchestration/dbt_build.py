@@ -13,7 +13,7 @@ from typing import Any
 from jobs.errors import NextmartError, redact
 from jobs.files import project_folder
 from jobs.orchestration.dbt_events import BuildProgress
-from jobs.orchestration.dbt_failures import failure_texts, run_error_text
+from jobs.orchestration.dbt_failures import failure_texts, fatal_error_text
 from jobs.progress import say, stage_line
 from jobs.settings import Settings
 from jobs.warehouse.damage import damage_advice
@@ -29,8 +29,8 @@ def run_dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, 
     """Run ``dbt build`` in a process of its own, which holds the warehouse until it ends.
 
     People see a line for each stage, and each failure. dbt's own log goes to a file and, with ``verbose``, to stderr
-    too. This process has the lock of the warehouse meanwhile. If this process is killed, the build keeps the lock until
-    the build has noticed, and has ended itself.
+    too. Meanwhile this process has the lock of the warehouse. If this process is killed, the build notices, ends
+    itself, and keeps the lock until then.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def run_dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, 
     (target / "run_results.json").unlink(missing_ok=True)
     command = [
         sys.executable, "-c", BUILD_CODE, "--log-format", "json",
-        # the lines that people see are made of dbt's messages, and a log in a file is no terminal
+        # no colour codes: nextmart makes lines for people of dbt's messages, and a log file shows no colours
         "--no-use-colors", "--no-use-colors-file",
         "build", "--project-dir", str(project), "--profiles-dir", str(project),
         "--target-path", str(target), "--log-path", str(work_folder / "logs"), "--log-format-file", "text",
@@ -60,12 +60,12 @@ def run_dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, 
         warehouse_lock(settings.warehouse, settings.wait_seconds) as lock,
         subprocess.Popen(  # noqa: S603 - the command is made above
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, encoding="utf-8", errors="replace",
-            pass_fds=lock.descriptors(),
+            pass_fds=lock.file_descriptors(),
         ) as build,
     ):  # fmt: skip
         assert build.stdout is not None  # noqa: S101 - it is piped
         try:
-            lock.name_build(build.pid)
+            lock.record_build_pid(build.pid)
             for line in log.terminal_lines(build.stdout):
                 say(line)
             build.wait()
@@ -73,14 +73,14 @@ def run_dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, 
             _end_build(build)
             say(
                 "the build was interrupted, so nothing was published; the file published before stays. "
-                + log.what_is_committed()
+                + log.describe_committed_work()
             )
             raise
     if build.returncode < 0:
         raise NextmartError(
             f"the dbt build was killed ({_signal_name(-build.returncode)}) by the system or another process, so "
             "nothing was published; the file published before stays. If nobody killed it, the machine probably had "
-            f"too little memory left. {log.what_is_committed()} `nextmart run` goes on from there"
+            f"too little memory left. {log.describe_committed_work()} `nextmart run` goes on from there"
         )
     if build.returncode:
         failures = list(failure_texts(target, settings.warehouse, settings.attach))
@@ -100,14 +100,14 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _end_build(build: subprocess.Popen[str]) -> None:
-    """End a build, however busy it is."""
-    build.terminate()
+def _end_build(build_process: subprocess.Popen[str]) -> None:
+    """Ask the process of a build to end; kill it if it has not ended within ``SECONDS_TO_END``."""
+    build_process.terminate()
     try:
-        build.wait(SECONDS_TO_END)
+        build_process.wait(SECONDS_TO_END)
     except subprocess.TimeoutExpired:
-        build.kill()
-        build.wait()
+        build_process.kill()
+        build_process.wait()
 
 
 class BuildLog:
@@ -115,8 +115,10 @@ class BuildLog:
 
     Parameters
     ----------
-    manifest : Path
+    manifest_file : Path
         Path of dbt's ``manifest.json``. It is read when dbt starts to build models, because dbt has written it by then.
+    verbose : bool
+        Whether people see every message of dbt.
     """
 
     def __init__(self, manifest_file: Path, verbose: bool) -> None:
@@ -150,15 +152,15 @@ class BuildLog:
                 self._stages = BuildProgress(json.loads(self._manifest.read_text(encoding="utf-8")))
             shown = list(self._stages.process_event(event)) if self._stages else []
             if name == "MainEncounteredError" and not self._verbose:
-                yield redact(run_error_text(message))
+                yield redact(fatal_error_text(message))
             elif self._verbose or (self._stages is None and level == "error"):
                 yield redact(message)
             else:
                 yield from shown
 
-    def what_is_committed(self) -> str:
-        """Return a sentence for people about what a build that ends now has committed."""
-        return self._stages.what_is_committed() if self._stages else "No table was built."
+    def describe_committed_work(self) -> str:
+        """Return a sentence for people: which tables a build has committed so far, if it ends now."""
+        return self._stages.describe_committed_work() if self._stages else "No table was built."
 
 
 def published_counts_line(publish_run_summary: dict[str, Any]) -> str:

@@ -17,12 +17,13 @@ STDIN: Final = 0
 def main() -> None:
     """Run dbt with the arguments of this process, as the command ``dbt`` does.
 
-    Ctrl-C in a terminal reaches this process too, which leaves it to the parent to end the build.
+    Ctrl-C in a terminal reaches this process too. It is ignored here, because the parent process ends the build.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _tell_once_that_log_lacks_lines()
-    from dbt.cli.main import cli  # imported here: the parent is watched meanwhile, too
+    # dbt is imported only now, so that the parent is watched during the import too
+    from dbt.cli.main import cli
 
     sys.exit(cli())
 
@@ -45,7 +46,7 @@ def _tell_once_that_log_lacks_lines() -> None:
 def _end_with_parent() -> None:
     """End this process at once when the other end of its stdin is closed, as it is when the parent has ended.
 
-    Nothing is lost by that which a kill would not lose: the next run goes on from what was committed.
+    No more is lost than by a kill: the next run goes on from what was committed.
     """
     while os.read(STDIN, 1):
         pass

@@ -1,6 +1,6 @@
 """The function that dbt's Python models call to run a job.
 
-The job's summary becomes the only row of the dbt model, and a line for people.
+The job's summary becomes the only row of the dbt model; a line for people is made of it too.
 """
 
 import json
@@ -29,7 +29,7 @@ def run_job(job_name: str, session: Connection, meta: dict[str, Any]) -> pa.Tabl
         dbt's connection; the job works on a cursor, whose commits are its own.
     meta : dict
         The dbt model's ``meta``, in which ``_jobs__models.yml`` puts the values of the dbt vars: the fields of
-        :class:`jobs.settings.Vars`, by name.
+        :class:`jobs.dbt_vars.JobVars`, by name.
     """
     settings = load_settings(vars=meta)
     with session.cursor() as connection:

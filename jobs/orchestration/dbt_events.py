@@ -17,7 +17,7 @@ BUILT_RESOURCE_TYPES = ("model", "snapshot", "seed", "test")
 
 @dataclass
 class BuildStage:
-    """A folder of dbt models with their tests, and the counts of those that a build has finished.
+    """A folder of dbt models with their tests, and how many of them a build has finished.
 
     Attributes
     ----------
@@ -104,8 +104,8 @@ class BuildProgress:
             if not stage.unfinished_nodes and not stage.has_failed_node:
                 yield stage.summary_line()
 
-    def what_is_committed(self) -> str:
-        """Return a sentence for people about what a build that ends now has committed."""
+    def describe_committed_work(self) -> str:
+        """Return a sentence for people: which stages and jobs a build has committed so far, if it ends now."""
         stages = self._stages.values()
         done = [
             stage.name for stage in stages if not stage.unfinished_nodes and not stage.has_failed_node

@@ -1,4 +1,4 @@
-"""Describing the failures of a dbt build for people: the model or test, its message, and rows that the test found."""
+"""Describes the failures of a dbt build for people: the model or test, its message, and rows that the test found."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import duckdb
 from jobs.attachments import AttachedDatabase
 from jobs.errors import NextmartError, redact
 from jobs.progress import printable
-from jobs.warehouse.attached import attach_needed_databases
+from jobs.warehouse.attached_databases import attach_needed_databases
 from jobs.warehouse.connection import connect
 
 ROWS_SHOWN = 5
@@ -52,12 +52,12 @@ def failure_texts(
                 yield from _first_failing_rows(result, warehouse, attached_databases or {})
 
 
-def run_error_text(message: str) -> str:
+def fatal_error_text(dbt_message: str) -> str:
     """Return the message of an error that ended dbt as a whole, without dbt's words around it.
 
     Such an error comes before the build, or from the macro check_settings, which dbt calls first.
     """
-    lines = [line.strip() for line in message.splitlines()]
+    lines = [line.strip() for line in dbt_message.splitlines()]
     told = [line for line in lines if line and not line.startswith(("Encountered an error", "> "))]
     if len(told) > 1 and told[0].startswith("Compilation Error in operation"):
         told = told[1:]

@@ -1,8 +1,8 @@
 """dbt-duckdb plugin: waits for the warehouse, attaches databases, creates the tables that jobs own, and sets UTC.
 
-With the plugin, a `dbt build` typed by hand and other commands take turns. dbt can read views over attached databases,
-build an empty warehouse, and build without the jobs before any job has run; no time zone in a profile shifts a date;
-and the macro check_settings can ask for a check.
+So a `dbt build` typed by hand and other commands take turns at the warehouse. dbt can read views over attached
+databases, build an empty warehouse, and build tables that read a job's table before the job has ever run. A time zone
+in a profile shifts no date. The macro check_settings calls functions that the plugin registers.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from jobs.errors import NextmartError
 from jobs.orchestration.settings_check import dbt_var_names, settings_problem
 from jobs.progress import say
 from jobs.settings import load_settings
-from jobs.warehouse.attached import attach_databases
+from jobs.warehouse.attached_databases import attach_databases
 from jobs.warehouse.clock import now
 from jobs.warehouse.clock_check import clock_warning
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
@@ -49,7 +49,9 @@ class Plugin(BasePlugin):
         try:
             wait_seconds = load_settings().wait_seconds
             self.warehouse_lock = take_lock(warehouse, wait_seconds)
-            wait_seconds = max(wait_seconds, SECONDS_FOR_READERS) if self.warehouse_lock.is_of_run else wait_seconds
+            wait_seconds = (
+                max(wait_seconds, SECONDS_FOR_READERS) if self.warehouse_lock.is_held_by_parent_run else wait_seconds
+            )
             connect(warehouse, wait_seconds=wait_seconds, config=config).close()
         except NextmartError as error:
             raise DbtRuntimeError(str(error)) from error
@@ -66,7 +68,7 @@ class Plugin(BasePlugin):
         try:
             settings = load_settings()
             prepare_warehouse(conn)
-            is_typed_by_hand = self.warehouse_lock and not self.warehouse_lock.is_of_run
+            is_typed_by_hand = self.warehouse_lock and not self.warehouse_lock.is_held_by_parent_run
             if is_typed_by_hand and (warning := clock_warning(conn, now())):
                 say(warning)
             register_functions(conn, {"dbt_var_names": dbt_var_names, "settings_problem": settings_problem})

@@ -1,4 +1,4 @@
-"""Starting a job by its name; both the command line and dbt start jobs here."""
+"""Starts a job by its name; both the command line and dbt start jobs here."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from jobs.warehouse.job_runs import job_run
 
 def run_job(job_name: str, connection: Connection, settings: Settings, **options: Any) -> dict[str, Any]:
     """Run one job, record it in ``ml.job_runs`` and return its summary; ``options`` are passed on to the job."""
-    # jobs are imported here, because a job with nothing to do must not wait until torch is loaded
+    # only the job that runs is imported, because most jobs import torch, which is slow to load
     job: Callable[..., None]
     if job_name == "embed":
         from jobs.embedding.backfill import embed as job

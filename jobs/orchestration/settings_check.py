@@ -7,24 +7,24 @@ from typing import Any
 
 from jobs.dbt_vars import all_vars, default_vars
 from jobs.embedding.providers import provider_for
-from jobs.errors import NextmartError, UsageError, nearest, redact
-from jobs.services.address import require_valid_openai_address
+from jobs.errors import NextmartError, UsageError, nearest_name_hint, redact
+from jobs.services.openai_address import require_valid_openai_address
 from jobs.settings import Settings, load_settings, settings_file
 
 
 def require_sound_settings(settings: Settings) -> None:
     """Check settings that :func:`jobs.settings.load_settings` doesn't check.
 
-    These are the provider of embeddings, the hyper-parameters of families, and the syntax of placements' rules. The job
-    place checks the columns that rules name, once the night has built the catalogue.
+    These are the provider of embeddings, the hyper-parameters of families, and the syntax of placements' rules. The
+    columns that rules name are checked later, by the job ``place``, because they are known only with the catalogue.
 
     Raises
     ------
     UsageError
-        If there is no such provider, ``OPENAI_BASE_URL`` is no plain address, a hyper-parameter is unknown or wrong, or
-        the text of a placement's rule is no SQL expression.
+        If the provider does not exist, ``OPENAI_BASE_URL`` is no address or holds a password, a hyper-parameter is
+        unknown or wrong, or the text of a placement's rule is no SQL expression.
     """
-    embedding_model = settings.job_vars().embedding
+    embedding_model = settings.job_vars().chosen_embedding_model
     provider_for(settings, embedding_model)
     if embedding_model.provider.startswith("openai"):
         require_valid_openai_address()
@@ -66,7 +66,7 @@ def settings_problem(dbt_run_json: str) -> str:
     given = json.loads(dbt_run_json)
     try:
         settings = load_settings()
-        if given["is_own_project"]:  # another project's vars are not known here
+        if given["is_own_project"]:  # another project has vars of its own, which nextmart doesn't know
             _require_known_vars(given["named"])
         all_vars(given["vars"])
         require_sound_settings(settings)
@@ -79,20 +79,20 @@ def settings_problem(dbt_run_json: str) -> str:
 
 
 def _require_known_vars(var_names: Collection[str]) -> None:
-    """Raise UsageError if a name is no dbt var: dbt would leave it out without a word."""
+    """Raise UsageError if a name is no dbt var, because dbt would ignore it without a message."""
     for name in var_names:
         if name not in default_vars():
-            raise UsageError(f"--vars: unknown dbt var '{name}': {nearest(name, default_vars())}")
+            raise UsageError(f"--vars: unknown dbt var '{name}': {nearest_name_hint(name, default_vars())}")
 
 
 def _require_same_vars(
-    toml_vars: Mapping[str, Any], vars_in_use: Mapping[str, Any], names_of_option: Collection[str]
+    toml_vars: Mapping[str, Any], vars_in_use: Mapping[str, Any], names_in_vars_option: Collection[str]
 ) -> None:
-    """Raise UsageError if dbt uses other values than ``[vars]``; vars that dbt's option ``--vars`` names may differ."""
+    """Raise UsageError if dbt uses another value than ``[vars]`` for a var that its option ``--vars`` doesn't name."""
     other = {
         name: vars_in_use[name]
         for name, value in toml_vars.items()
-        if vars_in_use[name] != value and name not in names_of_option
+        if vars_in_use[name] != value and name not in names_in_vars_option
     }
     if not other:
         return

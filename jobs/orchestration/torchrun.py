@@ -1,4 +1,4 @@
-"""Recognizing processes that ``torchrun`` started, and refusing commands that can't run in several processes."""
+"""Recognizes processes that ``torchrun`` started, and refuses commands that can't run in several processes."""
 
 import os
 
@@ -11,12 +11,12 @@ def is_one_of_several_processes() -> bool:
 
 
 def require_single_process() -> None:
-    """Raise an error if the command runs in several processes under ``torchrun``, because dbt can't.
+    """Raise an error if ``torchrun`` started this command in several processes; commands that call dbt need this check.
 
     Raises
     ------
     UsageError
-        If ``torchrun`` started several processes: dbt trains in a separate process, which can't use them.
+        If there are several processes. dbt trains in a process of its own, which could not use the others.
     """
     if is_one_of_several_processes():
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Training on several processes: the first process runs the command, the others help to fit its models."""
+"""Trains on several processes: the first process runs the command, the others help to fit its models."""
 
 from collections.abc import Callable
 from typing import Any

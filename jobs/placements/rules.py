@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from jobs.core.arrays import Bools, Doubles, Ints
 from jobs.dbt_vars import JobVars
-from jobs.errors import NextmartError, UsageError, nearest
+from jobs.errors import NextmartError, UsageError, nearest_name_hint
 from jobs.loading.expressions import require_one_expression, syntax_nodes
 from jobs.placement_settings import PlacementSettings
 from jobs.placements.rule_relations import ITEM_TABLE, VISITOR_TABLE, RuleRelations
@@ -159,7 +159,8 @@ def find_required_column(setting_name: str, column_name: str, column_names: Coll
         if column.lower() == column_name.lower():
             return column
     raise UsageError(
-        f"{setting_name}: items have no column or attribute '{column_name}'; {nearest(column_name, column_names)}"
+        f"{setting_name}: items have no column or attribute '{column_name}'; "
+        f"{nearest_name_hint(column_name, column_names)}"
     )
 
 
@@ -285,11 +286,13 @@ def _explain_error(message: str, sql: str, known_column_names: Collection[str]) 
     unknown = re.search(r'Referenced column "(.+?)" not found|does not have a column named "(.+?)"', message)
     of_visitor = re.search(r'Could not find key "(.+?)" in struct', message)
     if of_visitor:
-        hint = nearest(f"visitor.{of_visitor[1]}", [name for name in known_column_names if name.startswith("visitor.")])
+        hint = nearest_name_hint(
+            f"visitor.{of_visitor[1]}", [name for name in known_column_names if name.startswith("visitor.")]
+        )
         return f"visitors have no column or attribute '{of_visitor[1]}'; {hint}"
     if unknown:
         name = unknown[1] or unknown[2]
-        return f"there is no column or attribute '{name}'; {nearest(name, known_column_names)}"
+        return f"there is no column or attribute '{name}'; {nearest_name_hint(name, known_column_names)}"
     if "GROUP BY" in message:
         return f"a rule judges one item by itself, without count(), sum() and the like: {sql}"
     return f"{message}: {sql}"

@@ -44,9 +44,10 @@ def judge_publication(
     settings: Settings,
     allow_shrink: bool,
 ) -> dict[str, Any]:
-    """Compare a new file with the live file, and append a row of ``publication_changes`` to it; return the row.
+    """Compare a new file with the live file; hold the publication, or append its row of changes to the new file.
 
-    If the live file is missing or can't be read, the warehouse's record of the last publication stands for it.
+    The row belongs to the table ``publication_changes``. If the live file is missing or can't be read, the new file is
+    compared with the warehouse's record of the last publication instead.
 
     Parameters
     ----------
@@ -54,6 +55,10 @@ def judge_publication(
         The new, verified file that is to be published.
     allow_shrink : bool
         Whether to publish the new file however many rows it lacks.
+
+    Returns
+    -------
+    The row, by column name
 
     Raises
     ------
@@ -105,9 +110,10 @@ def _append_change_row(new_file: Path, change_row: dict[str, Any]) -> None:
 def _live_publication(
     connection: Connection, published_file: Path, new_file: Path
 ) -> tuple[Publication | None, PublicationDifferences | None, str | None]:
-    """Return the live publication, the differences of the copy from it, and what is wrong with the live file.
+    """Return the live publication, the new file's differences from it, and what is wrong with the live file.
 
-    All three are None if nothing was published before. The live publication is None if nothing is known of it.
+    Each of the three may be None. All are None if nothing was published before. The live publication is None if the
+    live file can't be read and the warehouse has no record of it.
     """
     if not published_file.exists():
         if last := last_publication(connection, published_file):
@@ -125,7 +131,10 @@ def _live_publication(
 def _without_deleted_popularity(
     connection: Connection, live_publication: Publication, settings: Settings
 ) -> Publication:
-    """Subtract from the live popularity the most that events deleted by ``nextmart forget`` can have added to it."""
+    """Lower the popularity of the live publication for the events that `nextmart forget` has deleted since then.
+
+    The most that these events can have added to it is subtracted: the largest event weight for each of them.
+    """
     weights = settings.merged_vars()["event_weights"]
     deleted = count_deleted_events(connection, live_publication.published_at) * max([1.0, *weights.values()])
     return replace(

@@ -1,4 +1,4 @@
-"""The table ``ml.publication_changes``: a row for each publication, done or held, with differences from the live file.
+"""The table ``ml.publication_changes``: for each publication, done or held, how it differs from the one before.
 
 dbt shows the table as ``recommendations.publication_changes``. Each published file holds a copy that ends with the
 file's own row.
@@ -50,7 +50,17 @@ def make_change_row(
     live_publication: Publication | None,
     differences: PublicationDifferences | None,
 ) -> dict[str, Any]:
-    """Return the row of ``ml.publication_changes`` for a publication; no ``live_publication`` if none is known."""
+    """Return the row of ``ml.publication_changes`` for a publication, by column name.
+
+    Parameters
+    ----------
+    decided_at : datetime
+        When it was decided whether the new file is published.
+    reasons : list of str
+        Why the publication was held, or would have been held if the user had not forced it.
+    live_publication : Publication or None
+        The publication that is replaced; None if nothing is known of it.
+    """
     live_totals = asdict(live_publication.totals) if live_publication else {}
     return {
         "publication_number": publication_number,
@@ -66,7 +76,7 @@ def make_change_row(
 
 
 def insert_change_row(connection: Connection, table: str, change_row: dict[str, Any]) -> None:
-    """Append a row to a table of publication changes; values without a column in the table are left out."""
+    """Append a row to a table of publication changes; values for which the table has no column are left out."""
     columns = {name for name, *_ in connection.execute(f"describe {table}").fetchall()}
     known = {name: value for name, value in change_row.items() if name in columns}
     names, places = ", ".join(map(quoted, known)), ", ".join("?" * len(known))
@@ -74,7 +84,7 @@ def insert_change_row(connection: Connection, table: str, change_row: dict[str, 
 
 
 def is_publication_recorded(connection: Connection, publish_run_id: str) -> bool:
-    """Tell whether ``ml.publication_changes`` has a publication by a run."""
+    """Tell whether ``ml.publication_changes`` has the publication of the run with this id."""
     found = connection.execute(
         "select true from ml.publication_changes where publish_run_id = ?", [publish_run_id]
     ).fetchone()
@@ -93,7 +103,7 @@ def last_publication(connection: Connection, published_file: Path) -> Publicatio
 
 
 def next_publication_number(connection: Connection) -> int:
-    """Return the ``publication_number`` of the next publication."""
+    """Return the number for the next publication: one more than the highest ``publication_number`` recorded."""
     [number] = connection.execute(NEXT_NUMBER).fetchone() or [1]
     return int(number)
 

@@ -1,4 +1,4 @@
-"""Records a publication in the warehouse: in ``ml.publication_changes`` a row, in ``ml.published_lists`` its lists.
+"""Records a publication in the warehouse: a row in ``ml.publication_changes``, and its lists in ``ml.published_lists``.
 
 ``ml.published_lists`` keeps each list with the time in which it was live. Both tables are written in one transaction,
 from the published file itself, once the file is in its place. If a process was killed before that transaction, the row
@@ -74,7 +74,7 @@ OPEN_CHANGED_LISTS: Final = """
 
 
 def time_of_next_publication(connection: Connection) -> datetime:
-    """Return the time for a new publication: the present, or just after the newest one if the clock is behind it."""
+    """Return the time for a new publication: now, or just after the newest publication if the clock is behind that."""
     newest = connection.execute(SELECT_NEWEST_TIME).fetchone()
     present = now()
     return max(present, newest[0] + timedelta(microseconds=1)) if newest and newest[0] else present
@@ -112,7 +112,9 @@ def record_publication(connection: Connection, published_file: Path, change_row:
 
 
 def record_publication_if_missing(connection: Connection, published_file: Path) -> None:
-    """Record the publication in the published file, if its process was killed between the swap and the record.
+    """Record the publication that the published file holds, if the warehouse has no record of it.
+
+    That is so if `nextmart publish` was killed after it had replaced the file.
 
     Nothing is recorded of a file that can't be read, or that nextmart hasn't published: the gate of the next
     publication judges such a file.

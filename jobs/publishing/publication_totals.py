@@ -91,7 +91,21 @@ LIVE_MODEL_VERSION: Final = f"coalesce(max(model_version) filter (where {IS_OF_M
 
 @dataclass(frozen=True)
 class PublicationTotals:
-    """Totals of a published file, such as its number of visitors, named like columns of ``publication_changes``."""
+    """Totals of a published file, named like columns of ``publication_changes``.
+
+    Attributes
+    ----------
+    visitors, list_rows : int
+        The numbers of visitors with a list, and of rows of all their lists.
+    items, similar_item_rows : int
+        The numbers of recommendable items, and of rows of similar items.
+    popularity : float
+        The sum of the scores of all popular items.
+    mean_score : float or None
+        The mean score of the rows of lists of the arm ``model``; None if there are no such rows.
+    model_version : str or None
+        The version of the live model; None if there are no lists.
+    """
 
     visitors: int
     list_rows: int
@@ -104,7 +118,19 @@ class PublicationTotals:
 
 @dataclass(frozen=True)
 class PublicationDifferences:
-    """Differences of a new file's lists and items from the live file's; shares are None if no visitor is in both."""
+    """Differences of a new file's lists and items from the live file's, named like columns of ``publication_changes``.
+
+    Attributes
+    ----------
+    new_visitors, gone_visitors : int
+        The numbers of visitors who have a list only in the new file, and only in the live file.
+    changed_visitor_share : float or None
+        The share of visitors with different lists among the visitors in both files; None if no visitor is in both.
+    mean_list_overlap : float or None
+        The share of items that a visitor's two lists have in common, on average over the visitors in both files.
+    new_items, gone_items : int
+        The numbers of recommendable items that only the new file has, and only the live file.
+    """
 
     new_visitors: int
     gone_visitors: int
@@ -125,12 +151,12 @@ class LivePublication:
 
 
 class UnreadablePublicationError(NextmartError):
-    """The error that a published file can't be read: it is broken, or another process has it open for writing."""
+    """A published file can't be read, because it is broken, or another process has it open for writing."""
 
 
 def read_totals(published_file: Path) -> PublicationTotals:
-    """Return the totals of a published file."""
-    with _new_file_attached(new_file=published_file) as connection:
+    """Return the totals of a published file, counted in it by DuckDB."""
+    with _database_with_new_file(new_file=published_file) as connection:
         return _query_totals(connection, "fresh")
 
 
@@ -144,7 +170,7 @@ def compare_with_live(live_file: Path, new_file: Path) -> LivePublication:
     NextmartError
         If the live file is a database that nextmart hasn't published.
     """
-    with _new_file_attached(new_file=new_file) as connection:
+    with _database_with_new_file(new_file=new_file) as connection:
         try:
             connection.execute(f"attach {literal(str(live_file))} as live (read_only)")
             _require_published_by_nextmart(connection, live_file)
@@ -184,7 +210,7 @@ def read_own_change_row(published_file: Path) -> dict[str, Any]:
 
 
 def sql_of_lists_with_arms(table: str) -> str:
-    """Return SQL of a table of lists with the column ``arm``, which is null where an earlier version made the table."""
+    """Return SQL that selects a table of lists; if it lacks the column ``arm``, the column is added with nulls."""
     return f"(from {table} union all by name select null::varchar as arm where false)"
 
 
@@ -199,7 +225,7 @@ def _unreadable_error(file: Path, error: duckdb.Error) -> UnreadablePublicationE
 
 
 @contextmanager
-def _new_file_attached(new_file: Path) -> Iterator[Connection]:
+def _database_with_new_file(new_file: Path) -> Iterator[Connection]:
     """Open a database in memory, with the file ``new_file`` attached read-only."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")

@@ -64,7 +64,7 @@ WAREHOUSE_PATH = "select path from duckdb_databases() where database_name = curr
 def publish(connection: Connection, settings: Settings, run_record: JobRun, *, allow_shrink: bool = False) -> None:
     """Publish the schema ``recommendations`` of the open warehouse as the file that the settings name.
 
-    Symbolic links stay, and the file behind them is replaced.
+    If the path is a symbolic link, the link stays, and the file behind it is replaced.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
         if the copy lacks rows; or if the publication is held. Then the old file stays as it is.
     """
     published_file = settings.published.resolve()
-    _check_published_file(connection, published_file)
+    _require_allowed_published_file(connection, published_file)
     record_publication_if_missing(connection, published_file)
     queries = _queries_of_public_tables(connection)
     if "visitor_recommendations" not in queries:
@@ -94,10 +94,10 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
     owner_and_mode = next_owner_and_mode(published_file, settings.published_mode, settings.published_owner)
     change_row: dict[str, Any] = {}
 
-    def judge(copy: Path) -> None:
-        change_row.update(judge_publication(connection, published_file, copy, run_record, settings, allow_shrink))
+    def judge_copy(copy_path: Path) -> None:
+        change_row.update(judge_publication(connection, published_file, copy_path, run_record, settings, allow_shrink))
 
-    counts = _replace_published_file(connection, published_file, queries, owner_and_mode, judge)
+    counts = _replace_published_file(connection, published_file, queries, owner_and_mode, judge_copy)
     record_publication(connection, published_file, change_row)
     for table in ("publication", "publication_changes"):
         del counts[table]
@@ -115,7 +115,7 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitor_ids:
     published_file = published_file.resolve()
     if not published_file.exists():
         return 0
-    _check_published_file(connection, published_file)
+    _require_allowed_published_file(connection, published_file)
     with without_write_ahead_log(published_file), duckdb.connect() as file_connection:
         file_connection.execute("set TimeZone = 'UTC'")
         file_connection.execute(f"attach {literal(str(published_file))} as published (read_only)")
@@ -141,7 +141,7 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitor_ids:
         return count
 
 
-def _check_published_file(connection: Connection, published_file: Path) -> None:
+def _require_allowed_published_file(connection: Connection, published_file: Path) -> None:
     """Raise NextmartError if the published file is named like a schema of nextmart, or is the warehouse itself."""
     if published_file.stem in SCHEMAS:
         raise NextmartError(
@@ -226,7 +226,7 @@ def _create_macros(path: Path) -> None:
 
 
 def _verify_copy(path: Path, expected_row_counts: dict[str, int]) -> None:
-    """Raise NextmartError if the file at ``path`` was not closed cleanly, or a table has not the expected row count."""
+    """Raise NextmartError if the file at ``path`` was not closed cleanly, or a table lacks rows or has too many."""
     require_cleanly_closed(path)
     with duckdb.connect(str(path), read_only=True) as copy:
         for table, expected in expected_row_counts.items():

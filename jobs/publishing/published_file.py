@@ -60,8 +60,8 @@ def set_owner_and_mode(file: Path, owner_and_mode: OwnerAndMode) -> None:
     Raises
     ------
     NextmartError
-        If the owner that is set is unknown or can't be given; or if the group can't be kept, and has other rights than
-        everybody.
+        If the owner of the setting is unknown, or this process may not give the file to that owner. Or if the group of
+        the replaced file can't be kept, although the mode gives the group other rights than everybody.
     """
     if os.name != "posix":
         return
@@ -117,13 +117,12 @@ def creating_private_files() -> Iterator[None]:
 
 @contextmanager
 def without_write_ahead_log(database_file: Path) -> Iterator[None]:
-    """Make sure that no process leaves a write-ahead log beside a published file, which readers would read too.
+    """Make sure that no write-ahead log lies beside a published file, because readers would read the log too.
 
-    A log that is there is deleted: a published file is complete without one. If a process has opened the database to
-    write to it, it could make a new log later, beside the next file as well. So the path of the log becomes a symbolic
-    link into a folder that doesn't exist: to a reader, that is a log that doesn't exist, and the process that writes
-    can't commit. The link stays, because nobody can tell when that process ends. While the ``with`` block runs, no
-    other process can open the database to write to it.
+    A log that is there is deleted, because a published file is complete without one. If another process has opened the
+    file to write to it, that process could make a new log later. So a symbolic link into a folder that doesn't exist
+    takes the log's path: readers find no log, and the writing process can't commit. The link stays, because nobody can
+    tell when that process ends. While the ``with`` block runs, no other process can open the file to write to it.
     """
     log = database_file.with_name(database_file.name + ".wal")
     nowhere = Path(f".{database_file.name}.is-read-only/wal")

@@ -1,7 +1,7 @@
 """The rule that holds a publication whose tables are so much smaller than the live ones that data is probably missing.
 
 Each loss is measured as a share of the live number. A loss of a few visitors or items (setting ``ignored_shrink``) is
-never too much, because a few are a large share of a small shop; but no number may fall to zero.
+never too much, because a few are a large share of a small shop. But no number may fall to zero.
 """
 
 from jobs.publishing.publication_totals import PublicationDifferences, PublicationTotals
@@ -48,7 +48,7 @@ def reasons_to_hold_publication(
         ),
     ]
     reasons = [reason for reason in falls if reason]
-    if differences and not fewer_visitors:  # visitors that are gone are told once
+    if differences and not fewer_visitors:  # one reason about lost visitors is enough
         reasons += _reasons_if_many_visitors_are_gone(live_totals, differences, few_visitors, settings)
     if differences:
         reasons += _reasons_if_lists_overlap_little(differences, settings)
@@ -58,15 +58,15 @@ def reasons_to_hold_publication(
 def _reason_if_number_fell(
     counted_things: str, live_number: float, new_number: float, limit_setting: tuple[str, float], ignored_share: float
 ) -> str | None:
-    """Return a sentence that a number fell too much; None if it did not.
+    """Return a sentence that says how much a number fell; None if it did not fall too much.
 
     Parameters
     ----------
     limit_setting : (str, float)
         The setting's name and value: the largest share by which the number may fall.
     ignored_share : float
-        The ignored visitors or items as a share of all; a smaller fall is never too much, unless the number is zero
-        then.
+        The visitors or items of the setting ``ignored_shrink``, as a share of all. A smaller fall is never too much,
+        unless nothing is left.
     """
     setting, share = limit_setting
     if (
@@ -83,7 +83,10 @@ def _reason_if_number_fell(
 def _reasons_if_many_visitors_are_gone(
     live_totals: PublicationTotals, differences: PublicationDifferences, ignored_share: float, settings: Settings
 ) -> list[str]:
-    """Return the reason, in words, if too many visitors lost their lists, even if others got some; else no reason."""
+    """Return the reason, in words, if too many visitors lost their lists; else an empty list.
+
+    New visitors with lists don't make up for them.
+    """
     gone = differences.gone_visitors / max(live_totals.visitors, 1)
     if gone <= max(settings.max_gone_visitors_share, ignored_share):
         return []

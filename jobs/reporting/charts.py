@@ -37,7 +37,12 @@ _CONFIG: Final[dict[str, Any]] = {
 
 
 def draw_bars(
-    frame: pl.DataFrame, title: str, label_column: str, value_column: str, value_title: str, value_format: str = ","
+    frame: pl.DataFrame,
+    title: str,
+    label_column: str,
+    value_column: str,
+    value_axis_title: str,
+    value_format: str = ",",
 ) -> Chart:
     """Draw a horizontal bar for each row of a frame, in the order of rows.
 
@@ -52,7 +57,10 @@ def draw_bars(
         .encode(
             y=alt.Y(label_column, type="nominal", sort=None, title=None),
             x=alt.X(
-                value_column, type="quantitative", title=value_title, axis=alt.Axis(format=value_format, tickCount=4)
+                value_column,
+                type="quantitative",
+                title=value_axis_title,
+                axis=alt.Axis(format=value_format, tickCount=4),
             ),
         )
     )
@@ -89,7 +97,9 @@ def draw_grouped_bars(
     return _as_svg(chart, title)
 
 
-def draw_intervals(frame: pl.DataFrame, title: str, label_column: str, value_column: str, value_title: str) -> Chart:
+def draw_intervals(
+    frame: pl.DataFrame, title: str, label_column: str, value_column: str, value_axis_title: str
+) -> Chart:
     """Draw a point with its interval for each row of a frame.
 
     Parameters
@@ -100,7 +110,7 @@ def draw_intervals(frame: pl.DataFrame, title: str, label_column: str, value_col
     """
     base = alt.Chart(frame).encode(y=alt.Y(label_column, type="nominal", sort=None, title=None))
     lines = base.mark_rule(color=SERIES[0], strokeWidth=2).encode(
-        x=alt.X(f"{value_column}_low", type="quantitative", title=value_title, axis=alt.Axis(tickCount=4)),
+        x=alt.X(f"{value_column}_low", type="quantitative", title=value_axis_title, axis=alt.Axis(tickCount=4)),
         x2=alt.X2(f"{value_column}_high"),
     )
     points = base.mark_point(color=SERIES[0], filled=True, size=70, opacity=1).encode(
@@ -110,7 +120,10 @@ def draw_intervals(frame: pl.DataFrame, title: str, label_column: str, value_col
 
 
 def draw_lorenz_curves(frame: pl.DataFrame, title: str) -> Chart:
-    """Draw a Lorenz curve for each ``measure``, from ``item_share`` to ``amount_share``, and the line of equality."""
+    """Draw a Lorenz curve for each ``measure`` of the frame, and the line of equality.
+
+    The column ``item_share`` gives the horizontal axis, and ``amount_share`` the vertical axis.
+    """
     ends = pl.DataFrame({"item_share": [0.0, 1.0], "amount_share": [0.0, 1.0]})
     x = alt.X("item_share", type="quantitative", title="share of items, least first", axis=_percent_axis())
     y = alt.Y("amount_share", type="quantitative", title="share of all", axis=_percent_axis())
@@ -124,11 +137,13 @@ def draw_daily_values(
     title: str,
     value_column: str,
     series_column: str,
-    value_title: str,
+    value_axis_title: str,
     value_format: str,
     has_zero_line: bool = False,
 ) -> Chart:
-    """Draw daily values as a line for each series, with a band for the interval, and a bar where there is one day only.
+    """Draw daily values as a line for each series, with a band for the intervals.
+
+    A series of a single day has a vertical bar for the interval, because a band over one day has no width.
 
     Parameters
     ----------
@@ -141,9 +156,9 @@ def draw_daily_values(
     x = alt.X("day", type="temporal", title=None, axis=alt.Axis(format="%d %b", tickCount=4))
     color = alt.Color(series_column, type="nominal")
     axis = alt.Axis(format=value_format, tickCount=5)
-    y = alt.Y(value_column, type="quantitative", title=value_title, axis=axis)
+    y = alt.Y(value_column, type="quantitative", title=value_axis_title, axis=axis)
     ends = {"y": alt.Y(f"{value_column}_low", type="quantitative"), "y2": alt.Y2(f"{value_column}_high")}
-    single_days = frame.filter(pl.len().over(series_column) == 1)  # a band over one day has no width
+    single_days = frame.filter(pl.len().over(series_column) == 1)
     lines = alt.Chart(frame).mark_line(point=True).encode(x=x, y=y, color=color)
     bands = alt.Chart(frame).mark_area(opacity=0.2).encode(x=x, color=color, **ends)
     bars = alt.Chart(single_days).mark_rule(strokeWidth=2).encode(x=x, color=color, **ends)

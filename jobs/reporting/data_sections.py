@@ -1,4 +1,4 @@
-"""Sections of the report about the data: the way from events to lists, late events, the catalogue and its cost."""
+"""Sections of the report about the data: steps from events to lists, late events, the catalogue, paid services."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ STEPS = {
 
 
 def funnel_section(frames: Frames) -> Section:
-    """Return the report's section on the steps from events to lists, and on rejected rows by reason."""
+    """Return the report's section that counts rows at each step from events to lists, and rejected rows by reason."""
     title = "From events to lists"
     if frames["funnel"].is_empty():
         return Section("funnel", title, ["Nothing is built yet: `nextmart run` builds the tables."])
@@ -38,7 +38,7 @@ def funnel_section(frames: Frames) -> Section:
 
 
 def late_events_section(frames: Frames) -> Section:
-    """Return the report's section on the events of each build that came late."""
+    """Return the report's section that counts the events which came late, and those which were rejected, by build."""
     builds = frames["builds"]
     title = "Late events"
     if builds.is_empty():
@@ -62,7 +62,7 @@ def late_events_section(frames: Frames) -> Section:
         "very_late_count": "very late",
     }
     drawings = []
-    if builds.height > 1:  # of a single build, the sentence says all that a drawing would
+    if builds.height > 1:  # for a single build, the sentence already says what a drawing would show
         name = "Late and rejected events by build"
         drawings.append(charts.draw_grouped_bars(long, name, "build", "share", "events", ("build", "share")))
     return Section(

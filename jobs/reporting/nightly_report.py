@@ -26,7 +26,7 @@ def require_report_packages(purpose: str) -> None:
 
 
 def write_report_after_publication(settings: Settings, path: Path) -> bool:
-    """Write the report after a publication, and tell people; a failure is a warning, because the night has published.
+    """Write the report after a publication. A failure is only a warning, because the lists are already published.
 
     Returns
     -------

@@ -24,7 +24,7 @@ def make_tiles(warehouse_state: dict[str, Any], frames: Frames, now: datetime) -
         _publication_tile(warehouse_state["published"], now),
         _newest_event_tile(warehouse_state["freshness"], now),
         _runs_tile(warehouse_state["last_runs"]),
-        _change_tile(frames),
+        _publication_change_tile(frames),
         _lists_tile(frames),
         _model_tile(warehouse_state["live_model"]),
     ]
@@ -67,7 +67,7 @@ def _runs_tile(last_runs: list[dict[str, Any]]) -> Tile:
     return Tile(question, "every job worked", f"the last run of each of {len(last_runs)} jobs", "good")
 
 
-def _change_tile(frames: Frames) -> Tile:
+def _publication_change_tile(frames: Frames) -> Tile:
     question = "What changed?"
     publications = frames["publications"]
     if publications.is_empty():

@@ -23,8 +23,8 @@ class Chart:
 class Table:
     """A table for the page, with a heading for each column.
 
-    ``numeric_columns`` holds the positions of columns that are aligned to the right, and ``time_columns`` the
-    positions of columns with times, which are kept on one line.
+    ``numeric_columns`` and ``time_columns`` hold positions of columns, from 0. Numbers are aligned to the right, and
+    times are not broken into lines.
     """
 
     caption: str

@@ -9,19 +9,19 @@ from jobs.errors import NextmartError, redact
 from jobs.files import replace_durably, unfinished_path
 from jobs.progress import say
 from jobs.reporting.data_sections import catalogue_section, funnel_section, late_events_section
-from jobs.reporting.list_sections import (
+from jobs.reporting.overview import make_tiles, runs_section
+from jobs.reporting.page import Report, render_page
+from jobs.reporting.recommendation_sections import (
     concentration_section,
     models_section,
     outcomes_section,
     placements_section,
 )
-from jobs.reporting.overview import make_tiles, runs_section
-from jobs.reporting.page import Report, render_page
 from jobs.reporting.report_file import is_report
 from jobs.reporting.report_queries import read_frames
 from jobs.reporting.visitors_and_items import sampled_visitors, searchable_items
 from jobs.settings import Settings
-from jobs.warehouse.attached import attach_needed_databases
+from jobs.warehouse.attached_databases import attach_needed_databases
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, connect
 from jobs.warehouse.schema import require_current_version
@@ -38,9 +38,9 @@ def write_report(settings: Settings, path: Path) -> dict[str, Any]:
     Raises
     ------
     NextmartError
-        If the warehouse can't be read, or the path belongs to a file that is no report. That file stays then.
+        If the warehouse can't be read, or ``path`` is a file that is no report; that file is not replaced.
     """
-    _require_report_or_nothing(path)
+    _require_absent_or_report(path)
     with closing(connect(settings.warehouse, read_only=True, wait_seconds=settings.wait_seconds)) as connection:
         require_current_version(connection)
         try:
@@ -59,8 +59,8 @@ def write_report(settings: Settings, path: Path) -> dict[str, Any]:
     return {"file": str(path), "bytes": path.stat().st_size}
 
 
-def _require_report_or_nothing(path: Path) -> None:
-    """Raise NextmartError if a file that is no report of nextmart's would be replaced."""
+def _require_absent_or_report(path: Path) -> None:
+    """Raise NextmartError if there is a file at ``path`` that is no report of nextmart's; it must not be replaced."""
     if path.exists() and not is_report(path):
         raise NextmartError(f"{path} is no report of nextmart's: name another file, or move that one away")
 

@@ -1,4 +1,4 @@
-"""The file of the report: where it is, and how a file is known to be one."""
+"""Tells where the report's file is, and whether a file is a report of nextmart's."""
 
 from pathlib import Path
 from typing import Final
@@ -8,16 +8,16 @@ from jobs.settings import Settings
 FILE_NAME: Final = "report.html"
 
 MARK: Final = b'<meta name="generator" content="nextmart report">'
-"""What each report has near its beginning."""
+"""The HTML element that each report has near its beginning, by which it is recognised."""
 
 
 def report_path(settings: Settings) -> Path:
-    """Return the path of the report where a command names none."""
+    """Return the path of the report for a command that names none: the setting ``report``, or else the default path."""
     return settings.report or default_report_path(settings)
 
 
 def default_report_path(settings: Settings) -> Path:
-    """Return the path of the report where neither a command nor a setting names one."""
+    """Return the path of the report if neither a command nor a setting names one: beside the published file."""
     return settings.published.parent / FILE_NAME
 
 

@@ -41,9 +41,9 @@ def read_frames(connection: Connection) -> Frames:
     return {name: _read_frame(connection, name) for name in QUERIES}
 
 
-def _read_frame(connection: Connection, name: str) -> pl.DataFrame:
+def _read_frame(connection: Connection, query_name: str) -> pl.DataFrame:
     try:
-        frame = connection.execute(sql_text(f"report/{name}.sql")).pl()
+        frame = connection.execute(sql_text(f"report/{query_name}.sql")).pl()
     # DuckDB raises a BinderException if a table of an earlier version lacks a column, or a view reads a database that
     # is not attached
     except (duckdb.CatalogException, duckdb.BinderException):

@@ -1,4 +1,4 @@
-"""Twenty visitors of the report, each with newest items and list, and the items that the report's reader can search."""
+"""Gives the report a sample of visitors with their newest items and lists, and the items that its reader can search."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,8 +12,9 @@ from jobs.reporting.report_queries import Frames
 def sampled_visitors(frames: Frames) -> list[dict[str, Any]]:
     """Return the report's sample of visitors as dictionaries.
 
-    A visitor has a ``visitor_id``, the newest items in ``history`` and the places of the list in ``rows``. Each entry
-    of the two is a dictionary, whose ``picture`` is an https address or None.
+    The keys of a visitor are ``visitor_id``, ``history`` (the newest items of the visitor's sequence) and ``rows`` (the
+    places of the visitor's list). Each item of ``history`` and ``rows`` is a dictionary, whose ``picture`` is an https
+    address or None.
     """
     if frames["lists"].is_empty():
         return []
@@ -35,16 +36,16 @@ def searchable_items(frame: pl.DataFrame) -> list[list[Any]]:
     ]
 
 
-def usable_picture_address(text: str | None) -> str | None:
-    """Return a text if it is an https address with a host and without a password, as pictures may have; else None."""
-    if not text:
+def usable_picture_address(address: str | None) -> str | None:
+    """Return a picture's address if the page may load it (https, with a host, without a password), else None."""
+    if not address:
         return None
     try:
-        parts = urlsplit(text.strip())
+        parts = urlsplit(address.strip())
         is_usable = parts.scheme == "https" and bool(parts.hostname) and not (parts.username or parts.password)
     except ValueError:
         return None
-    return text.strip() if is_usable else None
+    return address.strip() if is_usable else None
 
 
 def _rows_by_visitor(frame: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:

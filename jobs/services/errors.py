@@ -8,16 +8,16 @@ class ServiceError(NextmartError):
 
     Attributes
     ----------
-    tokens : int
+    charged_tokens : int
         Tokens that the service charged for the failed request.
-    retry_after : float or None
+    retry_after_seconds : float or None
         Seconds that the service asks to wait before the next request; None if it does not say.
     """
 
-    def __init__(self, message: str, *, tokens: int = 0, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, charged_tokens: int = 0, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
-        self.tokens = tokens
-        self.retry_after = retry_after
+        self.charged_tokens = charged_tokens
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ServiceBusyError(ServiceError):

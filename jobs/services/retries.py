@@ -21,20 +21,20 @@ class TryCounts:
 
     Attributes
     ----------
-    count : int
+    try_count : int
         Tries that have ended.
-    seconds : float
+    elapsed_seconds : float
         Seconds from the start of the first try to the end of the last.
-    failures : int
+    failure_count : int
         Tries that failed; a busy service (:class:`ServiceBusyError`) is no failure.
-    wrong_answers : int
+    wrong_answer_count : int
         Tries that got a wrong answer, which the service charges for.
     """
 
-    count: int = 0
-    seconds: float = 0.0
-    failures: int = 0
-    wrong_answers: int = 0
+    try_count: int = 0
+    elapsed_seconds: float = 0.0
+    failure_count: int = 0
+    wrong_answer_count: int = 0
 
 
 def exponential_jitter(patience_seconds: float, longest_wait_seconds: float) -> tenacity.wait_random_exponential:
@@ -43,7 +43,7 @@ def exponential_jitter(patience_seconds: float, longest_wait_seconds: float) -> 
     Parameters
     ----------
     patience_seconds : float
-        Seconds for which the service may fail: the upper bound of the first wait is at most a sixteenth of them.
+        Seconds for which the service may fail. The first wait is at most a sixteenth of them.
     longest_wait_seconds : float
         Seconds that each wait takes at most.
     """
@@ -58,7 +58,7 @@ def retry(
     should_give_up: Callable[[TryCounts], bool],
     jitter: tenacity.wait_random_exponential,
     stop_event: threading.Event,
-    obey_retry_after: Callable[[float], float] | None = None,
+    map_retry_after: Callable[[float], float] | None = None,
     retried_errors: tuple[type[ServiceError], ...] = RETRIED_ERRORS,
 ) -> Reply:
     """Make a request again and again until it succeeds, and return its answer.
@@ -71,25 +71,28 @@ def retry(
         Waits between tries, see :func:`exponential_jitter`.
     stop_event : threading.Event
         Ends a wait at once when it is set.
-    obey_retry_after : seconds -> seconds, optional
-        Maps the wait that the service asks for (``retry_after``) to the wait before the next try. If this function
-        is None, the wait that the service asks for is ignored.
+    map_retry_after : seconds -> seconds, optional
+        Maps the wait that the service asks for (``ServiceError.retry_after_seconds``) to the wait before the next try.
+        If this function is None, the wait that the service asks for is ignored.
     retried_errors : tuple of classes
         Error classes that are retried; any other error is raised at once.
     """
-    tries = TryCounts()
+    try_counts = TryCounts()
 
     def stops_retrying(retry_state: tenacity.RetryCallState) -> bool:
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        tries.count, tries.seconds = retry_state.attempt_number, retry_state.seconds_since_start or 0.0
-        tries.failures += not isinstance(error, ServiceBusyError)
-        tries.wrong_answers += isinstance(error, WrongAnswerError)
-        return should_give_up(tries)
+        try_counts.try_count = retry_state.attempt_number
+        try_counts.elapsed_seconds = retry_state.seconds_since_start or 0.0
+        try_counts.failure_count += not isinstance(error, ServiceBusyError)
+        try_counts.wrong_answer_count += isinstance(error, WrongAnswerError)
+        return should_give_up(try_counts)
 
     def seconds_to_wait(retry_state: tenacity.RetryCallState) -> float:
         error = retry_state.outcome.exception() if retry_state.outcome else None
-        retry_after = error.retry_after if isinstance(error, ServiceError) else None
-        return jitter(retry_state) if obey_retry_after is None or retry_after is None else obey_retry_after(retry_after)
+        asked_seconds = error.retry_after_seconds if isinstance(error, ServiceError) else None
+        return (
+            jitter(retry_state) if map_retry_after is None or asked_seconds is None else map_retry_after(asked_seconds)
+        )
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(retried_errors),

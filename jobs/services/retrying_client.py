@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
 
-from jobs.services.client import make_openai_client, translate_openai_errors
+from jobs.services.openai_client import make_openai_client, translate_openai_errors
 from jobs.services.retries import TryCounts, exponential_jitter, retry
 
 TIMEOUT = 120.0  # seconds that one request may take at most
@@ -20,31 +20,33 @@ Reply = TypeVar("Reply")
 
 @dataclass
 class RetryingClient:
-    """Makes requests through OpenAI's client, and makes a request that failed again.
+    """Makes requests through OpenAI's client, and repeats a request that has failed.
 
     Attributes
     ----------
-    service : str
+    service_name : str
         Name of the service in error messages.
     """
 
-    service: str
+    service_name: str
 
     @cached_property
     def client(self) -> Any:
-        """OpenAI's client, without its own retries; see :func:`jobs.services.client.make_openai_client`."""
+        """OpenAI's client, without its own retries; see :func:`jobs.services.openai_client.make_openai_client`."""
         return make_openai_client(TIMEOUT)
 
-    def ask(self, model_name: str, request: Callable[[], Reply], stop: threading.Event | None = None) -> Reply:
+    def ask(
+        self, model_name: str, make_request: Callable[[], Reply], stop_event: threading.Event | None = None
+    ) -> Reply:
         """Make a request with retries, and return its answer.
 
         Parameters
         ----------
         model_name : str
             The model that the request asks for; error messages name it.
-        request : () -> answer
+        make_request : () -> answer
             Makes the request once, through :attr:`client`.
-        stop : threading.Event, optional
+        stop_event : threading.Event, optional
             Once this event is set, the request is not tried again.
 
         Raises
@@ -52,20 +54,20 @@ class RetryingClient:
         ServiceError
             One of the classes in :mod:`jobs.services.errors`: the class says who caused the failure.
         """
-        stop = stop or threading.Event()
+        stop_event = stop_event or threading.Event()
 
         def try_once() -> Reply:
-            with translate_openai_errors(model_name, self.service):
-                return request()
+            with translate_openai_errors(model_name, self.service_name):
+                return make_request()
 
-        def should_give_up(tries: TryCounts) -> bool:
-            is_out_of_patience = tries.seconds >= PATIENCE and tries.count >= MIN_TRIES
-            return is_out_of_patience or tries.wrong_answers >= MAX_WRONG_ANSWERS or stop.is_set()
+        def should_give_up(try_counts: TryCounts) -> bool:
+            is_out_of_patience = try_counts.elapsed_seconds >= PATIENCE and try_counts.try_count >= MIN_TRIES
+            return is_out_of_patience or try_counts.wrong_answer_count >= MAX_WRONG_ANSWERS or stop_event.is_set()
 
         return retry(
             try_once,
             should_give_up=should_give_up,
             jitter=exponential_jitter(PATIENCE, LONGEST_WAIT),
-            stop_event=stop,
-            obey_retry_after=lambda seconds: min(seconds, PATIENCE),
+            stop_event=stop_event,
+            map_retry_after=lambda seconds: min(seconds, PATIENCE),
         )

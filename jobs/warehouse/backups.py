@@ -1,8 +1,8 @@
 """Takes, verifies, lists and restores backup copies of the warehouse.
 
 A copy is the whole file. A copy is valid only once every row of it has been read, because DuckDB then checks the
-checksum of every block: a copy of a damaged warehouse never replaces a good copy. DuckDB's checksum has a gap: it can
-miss zeros over words of eight bytes that are equal in pairs, because these cancel out in it.
+checksum of every block: a copy of a damaged warehouse never replaces a good copy. DuckDB's checksum has a gap: two
+equal words of eight bytes cancel each other out, so it can miss that both were overwritten with zeros.
 """
 
 import re
@@ -24,7 +24,7 @@ from jobs.files import (
     require_disk_space,
     unfinished_path,
 )
-from jobs.warehouse.contents import RowsByTable, open_read_only, read_rows
+from jobs.warehouse.contents import RowsByTable, open_read_only, read_row_counts_and_hashes
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Backup:
 
     Attributes
     ----------
-    number : int
+    sequence_number : int
         The position of the copy in the order of taking; copies are ordered by this number, not by a clock.
     taken_at : datetime
         When the copy was taken, by the machine's clock.
     """
 
     path: Path
-    number: int
-    bytes: int
+    sequence_number: int
+    size_bytes: int
     taken_at: datetime
 
 
@@ -54,7 +54,7 @@ def list_backups(folder: Path, warehouse: Path) -> list[Backup]:
             status = path.stat()
             taken_at = datetime.fromtimestamp(status.st_mtime, UTC)
             found.append(Backup(path, int(numbered[1]), status.st_size, taken_at))
-    return sorted(found, key=lambda backup: backup.number, reverse=True)
+    return sorted(found, key=lambda backup: backup.sequence_number, reverse=True)
 
 
 def take_backup(warehouse: Path, folder: Path) -> Backup:
@@ -67,35 +67,39 @@ def take_backup(warehouse: Path, folder: Path) -> Backup:
         be read; then no copy is added, and those taken before stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    newest = max((backup.number for backup in list_backups(folder, warehouse)), default=0)
+    newest = max((backup.sequence_number for backup in list_backups(folder, warehouse)), default=0)
     target = folder / f"{warehouse.stem}.{newest + 1:06}.duckdb"
     copy_and_verify(warehouse, target, warehouse.stem)
     return list_backups(folder, warehouse)[0]
 
 
-def copy_and_verify(source: Path, target: Path, database_name: str) -> RowsByTable:
-    """Copy a warehouse file to ``target`` and verify the copy, or leave no copy; return its row counts and hashes.
+def copy_and_verify(source_path: Path, copy_path: Path, database_name: str) -> RowsByTable:
+    """Copy a warehouse file and verify the copy; return the copy's row counts and hashes. After an error no copy stays.
 
     Parameters
     ----------
+    source_path : Path
+        The warehouse, or a backup copy of it.
+    copy_path : Path
+        The copy to make.
     database_name : str
         The stem of the warehouse's file name, by which its views name the database.
     """
-    unfinished = unfinished_path(target)
+    unfinished = unfinished_path(copy_path)
     remove_database(unfinished)  # a killed copy may have left an unfinished file
-    require_disk_space(target.parent, source.stat().st_size, f"a copy of {source}", "nothing was copied")
+    require_disk_space(copy_path.parent, source_path.stat().st_size, f"a copy of {source_path}", "nothing was copied")
     try:
-        with locked_against_writers(source) as original, unfinished.open("wb") as copy:
-            if source.with_name(source.name + ".wal").exists():
-                raise NextmartError(f"a process has written to {source} just now: copy it again later")
+        with locked_against_writers(source_path) as original, unfinished.open("wb") as copy:
+            if source_path.with_name(source_path.name + ".wal").exists():
+                raise NextmartError(f"a process has written to {source_path} just now: copy it again later")
             shutil.copyfileobj(original, copy, 1 << 22)
         with open_read_only(unfinished, database_name) as connection:
-            rows = read_rows(connection)
-        copy_owner_and_mode(source, unfinished)
-        replace_durably(unfinished, target)
+            rows = read_row_counts_and_hashes(connection)
+        copy_owner_and_mode(source_path, unfinished)
+        replace_durably(unfinished, copy_path)
     except OSError as error:
         if error.filename is None:  # the error of a write to a full disk names no file
-            error.filename = str(target)
+            error.filename = str(copy_path)
         raise
     finally:
         remove_database(unfinished)
@@ -106,7 +110,7 @@ def backup_read_error(backup_path: Path, database_name: str) -> str | None:
     """Read every row of a backup copy; return the reason if a row can't be read, or None if the copy is good."""
     try:
         with open_read_only(backup_path, database_name) as connection:
-            read_rows(connection)
+            read_row_counts_and_hashes(connection)
     except NextmartError as error:
         return str(error)
     return None

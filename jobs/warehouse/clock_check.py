@@ -1,4 +1,4 @@
-"""Finding out that the clock of this machine has jumped, by the times of earlier runs of jobs."""
+"""Finds out whether the clock of this machine has jumped, by the times of earlier runs of jobs."""
 
 from datetime import datetime, timedelta
 
@@ -21,9 +21,10 @@ EARLIER_RUNS = """
 
 
 def clock_warning(connection: Connection, current_time: datetime) -> str | None:
-    """Return a warning that names two times if the clock is behind an earlier run, or far ahead of all of them.
+    """Return a warning if the clock is behind the newest run of a job, or far ahead of it; None if it is neither.
 
-    The clock counts as far ahead if this pause is longer than a week, and than twice the longest pause before.
+    The clock is far ahead if more than a week has passed since the newest run, and more than twice the longest pause
+    between earlier runs. The warning names the time of the clock and the time of that run.
 
     Parameters
     ----------

@@ -10,13 +10,13 @@ from pathlib import Path
 from jobs.errors import NextmartError
 from jobs.files import copy_owner_and_mode, remove_database, replace_durably, require_disk_space, unfinished_path
 from jobs.warehouse.connection import Connection, literal, quoted
-from jobs.warehouse.contents import open_read_only, read_definitions, read_rows
+from jobs.warehouse.contents import open_read_only, read_definitions, read_row_counts_and_hashes
 
 SMALLEST_COMPACTED = 64 * 1024**2
 """The fewest bytes of a warehouse that is compacted; compacting a smaller file would gain little."""
 
 FILE_SIZE = """
-    select block_size * total_blocks as bytes, block_size * free_blocks as free_bytes
+    select block_size * total_blocks as total_bytes, block_size * free_blocks as free_bytes
     from pragma_database_size() where database_name = current_database()
 """
 
@@ -25,13 +25,13 @@ FILE_SIZE = """
 class FileSize:
     """The size of a warehouse file in bytes, and how many of the bytes are free blocks."""
 
-    bytes: int
+    total_bytes: int
     free_bytes: int
 
     @property
     def free_share(self) -> float:
         """The share of the file that consists of free blocks."""
-        return self.free_bytes / self.bytes if self.bytes else 0.0
+        return self.free_bytes / self.total_bytes if self.total_bytes else 0.0
 
 
 def read_file_size(connection: Connection) -> FileSize:
@@ -40,15 +40,15 @@ def read_file_size(connection: Connection) -> FileSize:
 
 
 def is_worth_compacting(file_size: FileSize, min_free_share: float) -> bool:
-    """Tell whether a file is to be compacted: it is not small, and at least ``min_free_share`` of it is free."""
-    return file_size.bytes >= SMALLEST_COMPACTED and file_size.free_share >= min_free_share
+    """Tell whether a file is large enough to compact, and at least ``min_free_share`` of it is free."""
+    return file_size.total_bytes >= SMALLEST_COMPACTED and file_size.free_share >= min_free_share
 
 
 def compact(warehouse: Path) -> FileSize:
     """Replace a warehouse, which no process has open to write, by a copy without free blocks; return the new size.
 
-    The file has no write-ahead log: the caller has checkpointed and closed it. Other processes may read it meanwhile,
-    and then keep the old file; none can open it to write, because it is open to read here.
+    The file must have no write-ahead log, so the caller checkpoints and closes it before. Meanwhile other processes may
+    read the file; those that have it open keep the old file. None can open it to write, because it is open here.
 
     Raises
     ------
@@ -64,12 +64,12 @@ def compact(warehouse: Path) -> FileSize:
             if warehouse.with_name(warehouse.name + ".wal").exists():
                 raise NextmartError(f"a process has written to {warehouse} just now: compact it again later")
             size = read_file_size(connection)
-            needed = round(1.1 * (size.bytes - size.free_bytes))
+            needed = round(1.1 * (size.total_bytes - size.free_bytes))
             require_disk_space(warehouse.parent, needed, f"compacting {warehouse}", "the warehouse stays as it is")
             connection.execute(f"attach {literal(str(unfinished))} as nextmart_compacted")
             connection.execute(f"copy from database {quoted(warehouse.stem)} to nextmart_compacted")
             connection.execute("detach nextmart_compacted")
-            _require_equal(connection, warehouse, unfinished)
+            _require_equal_contents(connection, warehouse, unfinished)
             copy_owner_and_mode(warehouse, unfinished)
             replace_durably(unfinished, warehouse)
     finally:
@@ -78,15 +78,15 @@ def compact(warehouse: Path) -> FileSize:
         return read_file_size(connection)
 
 
-def _require_equal(connection: Connection, path: Path, copy: Path) -> None:
+def _require_equal_contents(connection: Connection, warehouse: Path, copy_path: Path) -> None:
     """Raise NextmartError if the copy lacks a row or a definition of the open warehouse."""
-    with open_read_only(copy, path.stem) as copied:
-        expected, found = read_rows(connection), read_rows(copied)
+    with open_read_only(copy_path, warehouse.stem) as copied:
+        expected, found = read_row_counts_and_hashes(connection), read_row_counts_and_hashes(copied)
         differing = sorted(table for table in expected if expected[table] != found.get(table))
         expected_definitions, found_definitions = read_definitions(connection), set(read_definitions(copied))
         differing += [f"{kind} {name}" for kind, name, *rest in expected_definitions
                       if (kind, name, *rest) not in found_definitions]  # fmt: skip
     if differing:
         raise NextmartError(
-            f"the compacted copy of {path} differs in {', '.join(differing)}; the warehouse stays as it is"
+            f"the compacted copy of {warehouse} differs in {', '.join(differing)}; the warehouse stays as it is"
         )

@@ -78,8 +78,8 @@ def _holding_process(duckdb_message: str) -> str:
 def prepare_warehouse(connection: Connection) -> None:
     """Bring the tables of ``raw`` and ``ml`` to their present shape, and register the functions that dbt's SQL calls.
 
-    A warehouse without tables gets them, and one that an earlier version made is upgraded, each step in a transaction
-    of its own. A user's own view that stands in for a table of ``raw`` stays as it is, whatever columns it lacks.
+    In a warehouse without tables, they are created. A warehouse that an earlier version made is upgraded, each step in
+    a transaction of its own. A user's view in place of a table of ``raw`` stays as it is, whatever columns it lacks.
 
     Raises
     ------

@@ -74,8 +74,12 @@ def open_read_only(path: Path, database_name: str) -> Iterator[Connection]:
         yield connection
 
 
-def read_rows(connection: Connection) -> RowsByTable:
-    """Read every row of every table, which checks the blocks of the file; return row counts and hashes by table.
+def read_row_counts_and_hashes(connection: Connection) -> RowsByTable:
+    """Read every row of every table, so that DuckDB checks all blocks of the file.
+
+    Returns
+    -------
+    ``schema.table`` -> (row count, sum of the hashes of all rows)
 
     Raises
     ------
@@ -95,7 +99,7 @@ def read_rows(connection: Connection) -> RowsByTable:
 
 
 def read_definitions(connection: Connection) -> list[tuple[str, str, str, str | None]]:
-    """Return the kind, name, text and comment of every definition of a database.
+    """Return the kind, name, SQL text and comment of every table, view and other definition of a database.
 
     The words of each definition's text are sorted, because DuckDB writes the columns of ``* replace (...)`` in any
     order.

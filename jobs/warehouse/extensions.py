@@ -22,7 +22,7 @@ def load_extension(connection: Connection, name: str) -> None:
     NextmartError
         If the extension can't be found or downloaded; the message says what to install.
     """
-    packaged = _packaged_file(name)
+    packaged = _packaged_extension_file(name)
     attempts = [f"load {name}", f"load {literal(str(packaged))}" if packaged else "", f"install {name}; load {name}"]
     for attempt in filter(None, attempts):
         try:
@@ -36,7 +36,7 @@ def load_extension(connection: Connection, name: str) -> None:
     )
 
 
-def _packaged_file(name: str) -> Path | None:
+def _packaged_extension_file(name: str) -> Path | None:
     """Return the extension's file in its Python package if it fits the installed version of DuckDB, else None."""
     package = find_spec(f"duckdb_extension_{name}")
     if package is None or package.origin is None:

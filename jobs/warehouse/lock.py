@@ -1,8 +1,9 @@
 """The lock of a warehouse: a file beside the warehouse, by which one command at a time writes.
 
-DuckDB's own lock lasts as long as a connection. A night opens several connections, in two processes, and between them
-another program could slip in. This lock is taken once and kept until the night has ended. The operating system frees
-the lock when the last process that has it is gone, however that process ended, so a lock is never left behind.
+DuckDB's own lock lasts as long as a connection. A night opens several connections, in two processes, and another
+program could open the warehouse between two of them. This lock is taken once and kept until the night has ended. The
+operating system frees the lock when the last process that has it is gone, however that process ended, so a lock is
+never left behind.
 """
 
 import json
@@ -53,7 +54,10 @@ class LockOwner:
     build_pid: int | None = None
 
     def describe(self) -> str:
-        """Return the owner as a noun phrase for messages; if only its build still works, the build's process too."""
+        """Return the owner as a noun phrase for messages.
+
+        If the owner has ended, but the dbt build that it started has not, the phrase begins with the build's process.
+        """
         since = datetime.fromisoformat(self.since)
         text = f"process {self.pid} ({self.command}), since {since:%Y-%m-%d %H:%M:%S} UTC"
         if self.build_pid and not is_process_alive(self.pid):
@@ -67,7 +71,8 @@ class WarehouseLock:
     Attributes
     ----------
     file : file or None
-        The open file of the lock; None if a run holds the lock, and this process is the run's build.
+        The open file of the lock; None if `nextmart run` holds the lock, and this process is the dbt build that it
+        started.
     """
 
     def __init__(self, file: IO[str] | None) -> None:
@@ -78,27 +83,27 @@ class WarehouseLock:
 
     @property
     def is_held(self) -> bool:
-        """Whether the lock has not been given back."""
+        """Whether this process has not released the lock yet."""
         return self.file is None or not self.file.closed
 
     @property
-    def is_of_run(self) -> bool:
-        """Whether this process is the build of a run."""
+    def is_held_by_parent_run(self) -> bool:
+        """Whether `nextmart run` holds the lock, and this process is the dbt build that it started."""
         return self.file is None
 
     def release(self) -> None:
-        """Give the lock back; a build that works on keeps it until the build has ended."""
+        """Release the lock; if a dbt build that inherited it still runs, the lock stays until that build has ended."""
         if self.file and not self.file.closed:
             with suppress(OSError):
                 self.file.truncate(0)
             self.file.close()
 
-    def descriptors(self) -> tuple[int, ...]:
+    def file_descriptors(self) -> tuple[int, ...]:
         """Return the file descriptors that a build has to inherit to keep the lock if this process is killed."""
         return (self.file.fileno(),) if self.file and os.name == "posix" else ()
 
-    def name_build(self, build_pid: int) -> None:
-        """Write the number of the build's process into the lock's file, beside that of this process."""
+    def record_build_pid(self, build_pid: int) -> None:
+        """Write the number of the dbt build's process into the lock's file, beside the number of this process."""
         owner = read_owner(self.file) if self.file else None
         if self.file and owner:
             _write_owner(self.file, replace(owner, build_pid=build_pid))
@@ -107,8 +112,8 @@ class WarehouseLock:
 _locks_of_this_process: WeakValueDictionary[Path, WarehouseLock] = WeakValueDictionary()
 
 
-def lock_file(warehouse: Path) -> Path:
-    """Return the path of a warehouse's lock: one path, by whatever name or link the warehouse is called."""
+def lock_file_path(warehouse: Path) -> Path:
+    """Return the path of a warehouse's lock; it is the same path whichever symbolic link leads to the warehouse."""
     path = warehouse.resolve()
     return path.with_name(path.name + ".lock")
 
@@ -116,7 +121,8 @@ def lock_file(warehouse: Path) -> Path:
 def take_lock(warehouse: Path, wait_seconds: float = 0) -> WarehouseLock:
     """Take the lock of a warehouse; wait up to ``wait_seconds`` for the command that has it.
 
-    A process that has the lock gets the same lock again. The build of a run gets the run's lock.
+    A process that has the lock already gets the same lock again. A dbt build that `nextmart run` started gets the lock
+    of that run.
 
     Raises
     ------
@@ -124,7 +130,7 @@ def take_lock(warehouse: Path, wait_seconds: float = 0) -> WarehouseLock:
         If another command still has the lock after ``wait_seconds``; the message names that command. Or if the file of
         the lock can't be written or locked.
     """
-    path = lock_file(warehouse)
+    path = lock_file_path(warehouse)
     if lock := _lock_of_this_process(path):
         return lock
     lock = WarehouseLock(None if os.environ.get(HELD_BY_RUN) else _open_locked_file(path, warehouse, wait_seconds))
@@ -138,7 +144,7 @@ def warehouse_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[Warehou
 
     A block inside another one of the same process has the same lock, and does not release it.
     """
-    is_outermost = _lock_of_this_process(lock_file(warehouse)) is None
+    is_outermost = _lock_of_this_process(lock_file_path(warehouse)) is None
     lock = take_lock(warehouse, wait_seconds)
     try:
         yield lock
@@ -157,12 +163,13 @@ def read_owner(file: IO[str]) -> LockOwner | None:
     try:
         file.seek(0)
         return LockOwner(**json.load(file))
-    except (OSError, ValueError, TypeError):  # nobody has had it yet, it is being written, or Windows keeps it locked
+    except (OSError, ValueError, TypeError):
+        # the file is empty, because nobody has had the lock yet; or it is being written; or Windows keeps it locked
         return None
 
 
 def is_process_alive(pid: int) -> bool:
-    """Tell whether a process exists; always true on Windows, where to ask would end the process."""
+    """Tell whether a process exists; always true on Windows, where asking would end the process."""
     if os.name == "posix":
         try:
             os.kill(pid, 0)
@@ -209,7 +216,7 @@ def _open_locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[st
 
 
 def _write_owner(file: IO[str], owner: LockOwner) -> None:
-    """Write who owns the lock into its file; a full disk only makes messages say less."""
+    """Write the owner of the lock into its file. If the disk is full, messages can't name the owner; that is all."""
     with suppress(OSError):
         file.seek(0)
         file.truncate()

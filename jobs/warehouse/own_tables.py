@@ -1,4 +1,4 @@
-"""Tells the warehouse's own tables from its views and from tables of attached databases."""
+"""Finds the warehouse's own tables; its views, and the tables of attached databases, don't count."""
 
 import duckdb
 

@@ -59,7 +59,7 @@ def unescape_html(text: str) -> str:
 def without_tags(text: str) -> str:
     """Remove HTML tags, comments, scripts and styles from a text; ``a < b`` and ``<3`` stay.
 
-    Of a script or a comment that has no end, only the opening tag is removed.
+    If a script or a comment has no end, only its opening tag is removed.
     """
     if "<" not in text:
         return text

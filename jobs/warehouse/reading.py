@@ -1,4 +1,4 @@
-"""Reading the catalogue and the sequences from the warehouse, as the arrays that models take."""
+"""Reads the catalogue and the sequences from the warehouse, as the arrays that models take."""
 
 import itertools
 from collections.abc import Mapping
@@ -81,7 +81,7 @@ def read_embeddings(
 
 
 def read_sequences(connection: Connection) -> pl.DataFrame:
-    """Read the table ``sessions.sequences``, one row for each sequence, in any order: splits sort the rows.
+    """Read the table ``sessions.sequences``: one row for each sequence, in no particular order.
 
     The column ``items`` holds lists of categoricals: an event's item takes 4 bytes, not the 16 or more of its item_id.
     Rows are read in batches, so that no more than one batch of item_ids is in memory as text.
@@ -100,7 +100,7 @@ def read_frame(connection: Connection, query: str, parameters: Mapping[str, obje
 
 
 def newest_loaded_at(connection: Connection) -> datetime | None:
-    """Return the latest ``loaded_at`` of the events that models can learn from; None if no build has judged events."""
+    """Return the latest ``loaded_at`` of the events that models can learn from; None if dbt has built no events yet."""
     try:
         row = connection.execute(
             "select max(loaded_at) from staging.checked_events where reject_reason is null"
@@ -125,7 +125,8 @@ def items_as_indices(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:
     sequences = Sequences(
         indices.cast(pl.Int32).fill_null(-1).to_numpy(), np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
     )
-    return sequences.keep_items(np.append(np.ones(len(catalog), np.bool_), np.False_))  # the index -1 is the last entry
+    # unknown items have the index -1, which is the last entry of the array: False drops them
+    return sequences.keep_items(np.append(np.ones(len(catalog), np.bool_), np.False_))
 
 
 def cases_as_indices(cases: pl.DataFrame, catalog: Catalog) -> Cases:

@@ -1,6 +1,7 @@
 """Deletes old rows of tables that would grow without bound; rows about live models are kept for ever.
 
-All limits are numbers of the newest rows, runs or models, not ages, so that a wrong clock deletes nothing.
+All limits are numbers of what is kept: the newest rows, runs or models, or the newest days with a publication. None is
+an age, so that a wrong clock deletes nothing.
 """
 
 from dataclasses import dataclass
@@ -74,26 +75,26 @@ def delete_old_rows(connection: Connection, retention: Retention) -> dict[str, i
     with transaction(connection):
         connection.execute(CREATE_OLD_MODELS, {"metrics_kept": retention.metrics_kept})
         for table in TABLES_OF_MODELS:
-            deleted[table] = _count_deleted(
+            deleted[table] = _delete_and_count(
                 connection,
                 f"delete from {table} where model_version in (from old_models)",  # noqa: S608
                 {},
             )
-        deleted["ml.job_runs"] = _count_deleted(
+        deleted["ml.job_runs"] = _delete_and_count(
             connection,
             DELETE_OLD_RUNS,
             {"job_runs_kept": retention.job_runs_kept, "runs_kept": retention.runs_kept},
         )
-        deleted["raw.unreadable_rows"] = _count_deleted(
+        deleted["raw.unreadable_rows"] = _delete_and_count(
             connection, DELETE_UNREADABLE_ROWS, {"unreadable_rows_kept": retention.unreadable_rows_kept}
         )
-        deleted["ml.published_lists"] = _count_deleted(
+        deleted["ml.published_lists"] = _delete_and_count(
             connection, DELETE_OLD_LISTS, {"published_lists_days": retention.published_lists_days}
         )
         connection.execute("drop table old_models")
     return {table: count for table, count in deleted.items() if count}
 
 
-def _count_deleted(connection: Connection, statement: str, parameters: dict[str, int]) -> int:
+def _delete_and_count(connection: Connection, statement: str, parameters: dict[str, int]) -> int:
     row = connection.execute(statement, parameters).fetchone()
     return int(row[0]) if row else 0

@@ -45,9 +45,10 @@ class Migration:
     Attributes
     ----------
     version : int
-        The version of the schema after the step.
+        The version of the schema after the migration.
     full_refresh_reason : str or None
-        Which rows that dbt has built keep an old meaning after the step; None if there are none.
+        A text that says which rows, built by dbt before the migration, keep an old meaning until dbt builds them anew;
+        None if there are no such rows.
     """
 
     version: int
@@ -119,9 +120,9 @@ def require_current_version(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _read_version(connection: duckdb.DuckDBPyConnection, relations: set[str]) -> int:
+def _read_version(connection: duckdb.DuckDBPyConnection, relation_names: set[str]) -> int:
     """Return the version of a warehouse's schema, 0 if it has no version table; raise NextmartError if it is newer."""
-    if "ml.schema_versions" not in relations:
+    if "ml.schema_versions" not in relation_names:
         return 0
     found, upgraded_by = connection.execute(
         "select version, nextmart_version from ml.schema_versions order by version desc limit 1"
@@ -137,12 +138,12 @@ def _read_version(connection: duckdb.DuckDBPyConnection, relations: set[str]) ->
 
 
 def full_refresh_reasons(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return reasons for a full refresh: which rows keep an old meaning until `nextmart run --full-refresh`."""
+    """Return a text for each migration whose rows from before keep an old meaning until a full refresh by dbt."""
     return [reason for (reason,) in connection.execute(FULL_REFRESH_REASONS).fetchall()]
 
 
 def record_full_refresh(connection: duckdb.DuckDBPyConnection) -> None:
-    """Record that dbt has built all rows anew."""
+    """Record that dbt has built all rows anew, so that no reason for a full refresh is left."""
     connection.execute(
         "update ml.schema_versions set full_refreshed_at = now() "
         "where full_refresh_reason is not null and full_refreshed_at is null"

@@ -15,14 +15,12 @@ FUNCTIONS: dict[str, Callable[[str], str]] = {"unescape_html": unescape_html, "p
 def register_functions(
     connection: duckdb.DuckDBPyConnection, functions: Mapping[str, Callable[[str], str]] = FUNCTIONS
 ) -> None:
-    """Register SQL functions, unless they are, for all of this process's connections to a DuckDB file."""
+    """Register SQL functions for all of this process's connections to a DuckDB file; skip those registered already."""
     for name, function in functions.items():
         if not _is_registered(connection, name):
-            # The functions take Arrow arrays: one call for each row would take two minutes for a million texts, not a
-            # second.
-            connection.create_function(
-                name, _for_arrow_arrays(function), ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW
-            )
+            # The functions take Arrow arrays, because a call for each row would take two minutes for a million texts; a
+            # call for each array takes a second.
+            connection.create_function(name, _vectorize(function), ["VARCHAR"], "VARCHAR", type=PythonUDFType.ARROW)
 
 
 def _is_registered(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
@@ -34,10 +32,10 @@ def _is_registered(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return True
 
 
-def _for_arrow_arrays(function: Callable[[str], str]) -> Callable[[pa.Array], pa.Array]:
+def _vectorize(function: Callable[[str], str]) -> Callable[[pa.Array], pa.Array]:
     """Turn a function of one text into a function of an Arrow array of texts; a null stays null."""
 
-    def of_array(texts: pa.Array) -> pa.Array:
+    def apply_to_array(texts: pa.Array) -> pa.Array:
         return pa.array([None if text is None else function(text) for text in texts.to_pylist()], pa.string())
 
-    return of_array
+    return apply_to_array

@@ -1,4 +1,4 @@
-"""Waits until another process closes a warehouse that it holds."""
+"""Waits until another process closes a warehouse, or releases its lock."""
 
 import time
 from pathlib import Path

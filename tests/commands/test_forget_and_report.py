@@ -8,7 +8,7 @@ import pytest
 from report_warehouse import make_warehouse
 from test_load import Shell
 
-from jobs.reporting import withdrawal
+from jobs.reporting import person_withdrawal
 from jobs.reporting.report import write_report
 from jobs.settings import Settings
 
@@ -48,7 +48,7 @@ def test_the_report_is_written_anew(shell):
 
 
 def test_a_report_that_cant_be_written_anew_is_deleted(shell, monkeypatch):
-    monkeypatch.setattr(withdrawal, "are_report_packages_installed", lambda: False)
+    monkeypatch.setattr(person_withdrawal, "are_report_packages_installed", lambda: False)
     code, said = shell("forget", "--visitor", PERSON)
     assert code == 0, said
     assert "look.html is deleted, as it could not be written anew: its packages are not installed" in said
@@ -66,7 +66,7 @@ def test_a_report_that_cant_be_replaced_is_named_and_the_command_fails(shell, mo
     def fail(*_):
         raise PermissionError(13, "Permission denied", "look.html")
 
-    monkeypatch.setattr(withdrawal, "are_report_packages_installed", lambda: False)
+    monkeypatch.setattr(person_withdrawal, "are_report_packages_installed", lambda: False)
     monkeypatch.setattr(Path, "unlink", fail)
     code, said = shell("forget", "--visitor", PERSON)
     assert code == 1

@@ -15,7 +15,7 @@ from test_load import Shell
 from jobs.commands.init import make_init_proposal
 from jobs.loading.feed_settings import read_feeds
 from jobs.loading.mapping import column_value_sql
-from jobs.loading.presets.catalogue import PRESETS
+from jobs.loading.presets.all_presets import PRESETS
 from jobs.loading.proposals.common_names import columns_with_names, snake_case_name
 from jobs.loading.proposals.toml_text import toml_value
 from jobs.settings import load_settings
@@ -119,8 +119,8 @@ def test_files_that_cannot_be_read_are_named_and_the_others_proposed(shell):
     proposal = make_init_proposal(["."])
     assert {feed.sample.sampled_path for feed in proposal.feeds.values()} == {"clicks.csv"}
     for name in ("broken.parquet", "broken.csv.gz"):
-        assert any(name in left_out for left_out in proposal.left_out_files)
-    assert len(proposal.left_out_files) == 5
+        assert any(name in left_out for left_out in proposal.problems_of_left_out_files)
+    assert len(proposal.problems_of_left_out_files) == 5
     assert "# Left out: can't read broken.parquet" in proposal.toml_text
 
 
@@ -385,7 +385,7 @@ def test_hostile_names_and_values_stay_texts(shell, others, name):
 @settings(max_examples=50, deadline=None)
 @given(names=st.lists(HOSTILE, min_size=3, max_size=3, unique_by=str.lower))
 def test_any_header_is_mapped_to_exactly_its_columns(names):
-    from jobs.loading.proposals.proposed import FeedProposal, KeyProposal
+    from jobs.loading.proposals.proposal_classes import FeedProposal, KeyProposal
     from jobs.loading.proposals.samples import FileSample
     from jobs.loading.proposals.toml_text import settings_file_text
     from jobs.loading.sources import LoadSource, ReadOptions

@@ -16,7 +16,7 @@ from jobs.loading.attached_tables import source_databases
 from jobs.loading.formats import file_relation
 from jobs.loading.sources import LoadSource
 from jobs.warehouse import extensions
-from jobs.warehouse.attached import attach_databases
+from jobs.warehouse.attached_databases import attach_databases
 
 CLICKS = '''
     drop schema if exists "my shop" cascade;

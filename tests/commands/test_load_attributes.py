@@ -12,7 +12,7 @@ from jobs.cli import main
 from jobs.dbt_vars import default_vars
 from jobs.errors import UsageError
 from jobs.loading.attributes import attribute_values_sql, clean_attribute_name, merged_attributes_sql, parse_attributes
-from jobs.loading.known_rows import latest_row_rules, new_rows_sql
+from jobs.loading.item_and_visitor_rows import insert_new_rows_sql, latest_row_rules
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 
@@ -304,7 +304,7 @@ def test_known_rows_are_found_without_comparing_each_row_with_each(table):
         prepare_warehouse(connection)
         connection.execute(f"create temp view incoming as select * exclude (loaded_at) from raw.{table}")
         rules = latest_row_rules(table, default_vars())
-        sql = new_rows_sql(rules, {f"{table[:-1]}_id", "updated_at"}, ["country"]).replace("$loaded_at", "now()")
+        sql = insert_new_rows_sql(rules, {f"{table[:-1]}_id", "updated_at"}, ["country"]).replace("$loaded_at", "now()")
         plan = connection.execute(f"explain {sql}").fetchall()[0][1]
     assert "HASH_JOIN" in plan
     assert "NL_JOIN" not in plan

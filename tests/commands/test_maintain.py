@@ -138,7 +138,7 @@ def test_each_night_takes_a_copy_and_a_damaged_warehouse_is_said_with_what_to_ty
     for _ in range(3):
         maintain(settings, at_night=True)
     copies = list_backups(settings.backup_folder, settings.warehouse)
-    assert [copy.number for copy in copies] == [3, 2]
+    assert [copy.sequence_number for copy in copies] == [3, 2]
     events = column(settings, "select event_id from raw.events")
     with settings.warehouse.open("r+b") as file:
         file.seek(0)
@@ -167,10 +167,10 @@ def test_copies_that_hold_a_forgotten_person_make_room_for_a_new_one(settings):
         connection.execute("delete from raw.events where visitor_id = 'ann'")
     outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
     [left] = list_backups(settings.backup_folder, settings.warehouse)
-    assert [path.name for path in outcome.deleted_copies] == ["warehouse.000001.duckdb"]
-    assert (left.path, outcome.files_still_holding_person) == (outcome.new_copy, [])
+    assert [path.name for path in outcome.deleted_copy_paths] == ["warehouse.000001.duckdb"]
+    assert (left.path, outcome.warnings_about_remaining_files) == (outcome.new_copy_path, [])
     # a copy without the person stays
-    assert delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"]).deleted_copies == []
+    assert delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"]).deleted_copy_paths == []
     assert list_backups(settings.backup_folder, settings.warehouse) == [left]
 
 
@@ -184,7 +184,7 @@ def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch):
     monkeypatch.setattr("jobs.commands.backups_of_person.back_up", fail)
     outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
     reason = "holds this person, and no new copy could be taken: no space"
-    assert outcome.files_still_holding_person == [f"{copy.path} {reason}"]
+    assert outcome.warnings_about_remaining_files == [f"{copy.path} {reason}"]
     assert copy.path.exists()
 
 
@@ -198,7 +198,7 @@ def test_a_warehouse_that_was_set_aside_is_named_if_it_holds_the_person_or_cant_
         connection.execute("delete from raw.events where visitor_id = 'ann'")
     shutil.copy(settings.warehouse, other)
     outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
-    assert outcome.files_still_holding_person == [
+    assert outcome.warnings_about_remaining_files == [
         f"{torn} is damaged, and may hold this person", f"{aside} holds this person: a copy has replaced it"
     ]  # fmt: skip
 

@@ -45,10 +45,10 @@ def test_the_build_accepts_what_the_report_calls_usable(warehouse, tmp_path):
             "select count(*), count(price), count(*) filter (where not available) from staging.stg_items"
         ).fetchone()
     assert accepted[0] == events.usable_row_count == 3
-    assert [f"{time:%Y-%m-%d %H:%M:%S}" for time in accepted[1:]] == [events.first_time, "2026-01-03 04:30:00"]
+    assert [f"{time:%Y-%m-%d %H:%M:%S}" for time in accepted[1:]] == [events.earliest_time, "2026-01-03 04:30:00"]
     # the row without an id has a price, and is not available
     assert found == (
         items.usable_row_count,
         items.column_reports["price"].readable_count - 1,
-        items.unavailable_items - 1,
+        items.unavailable_item_count - 1,
     )

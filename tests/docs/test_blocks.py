@@ -90,7 +90,7 @@ def test_settings_and_experiments_are_accepted(tmp_path, monkeypatch, block):
     else:
         Path("nextmart.toml").write_text(block.text, encoding="utf-8")
         settings = load_settings()
-        assert settings.job_vars().embedding
+        assert settings.job_vars().chosen_embedding_model
         for family, parameters in settings.parameters.items():
             make_model(family, parameters)
 

@@ -14,7 +14,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def all_vars() -> list[settings_page.SettingRow]:
     return [
         row
-        for _, names in settings_page.names_of_sections(settings_page._dbt_vars_yaml())
+        for _, names in settings_page.section_titles_and_names(settings_page._dbt_vars_yaml())
         for row in settings_page.dbt_var_rows(names)
     ]
 

@@ -137,7 +137,7 @@ def test_stop_lets_what_is_under_way_end_and_makes_no_other_request():
 
 def test_stop_ends_a_wait_for_a_better_time():
     def busy(texts):
-        raise ServiceBusyError("later", retry_after=60)
+        raise ServiceBusyError("later", retry_after_seconds=60)
 
     dispatcher = dispatcher_of(Function(busy), patience=60)
     threading.Timer(0.1, dispatcher.stop_event.set).start()
@@ -159,7 +159,7 @@ def test_an_outcome_that_cant_be_stored_ends_the_requests():
 
 
 def test_a_wrong_answer_that_was_charged_for_is_counted():
-    left = [WrongAnswerError("too few", tokens=5), WrongAnswerError("no page", tokens=0)]
+    left = [WrongAnswerError("too few", charged_tokens=5), WrongAnswerError("no page", charged_tokens=0)]
 
     def twice(texts):
         if left:
@@ -307,7 +307,7 @@ def test_a_service_that_is_busy_for_ever_ends_the_run_when_patience_does():
 @pytest.mark.parametrize("wanted", [0.01, 3600])
 def test_a_pause_that_the_service_wants_is_no_reason_to_wait_beyond_patience(wanted):
     def busy(texts):
-        raise ServiceBusyError("later", retry_after=wanted)
+        raise ServiceBusyError("later", retry_after_seconds=wanted)
 
     dispatcher = dispatcher_of(Function(busy, max_requests_in_flight=2), patience=0.5)
     began = time.monotonic()
@@ -321,7 +321,7 @@ def test_a_short_time_of_being_busy_is_waited_out_however_often():
 
     def fails(texts):
         if time.monotonic() < busy_until:
-            raise ServiceBusyError("later", retry_after=0.02)
+            raise ServiceBusyError("later", retry_after_seconds=0.02)
 
     provider = Function(fails, max_requests_in_flight=2)
     texts = texts_of(8)
@@ -331,7 +331,7 @@ def test_a_short_time_of_being_busy_is_waited_out_however_often():
 
 
 def test_a_request_that_is_told_to_wait_has_not_failed_while_others_go_through():
-    left = [ServiceBusyError("later", retry_after=0.01)] * 3 * MAX_FAILURES
+    left = [ServiceBusyError("later", retry_after_seconds=0.01)] * 3 * MAX_FAILURES
 
     def fails(texts):
         if texts == ["text 0"] and left:

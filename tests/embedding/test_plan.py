@@ -13,7 +13,7 @@ from jobs.embedding import plan
 from jobs.embedding.plan import plan_embedding
 from jobs.embedding.providers import local
 from jobs.errors import UsageError
-from jobs.services.tokens import cl100k_base
+from jobs.services.openai_tokenizer import cl100k_base
 from jobs.settings import Settings
 from jobs.warehouse.connection import connect, prepare_warehouse
 

@@ -31,7 +31,6 @@ from jobs.embedding.providers.local import BUNDLED_MODEL, LocalProvider, bundled
 from jobs.embedding.providers.openai import OpenAIProvider
 from jobs.embedding.providers.openai_batch import OpenAIBatchProvider
 from jobs.errors import NextmartError, UsageError
-from jobs.services.client import to_service_error
 from jobs.services.errors import (
     ActionNeededError,
     RequestRefusedError,
@@ -39,6 +38,7 @@ from jobs.services.errors import (
     ServiceUnavailableError,
     WrongAnswerError,
 )
+from jobs.services.openai_client import to_service_error
 from jobs.settings import Settings
 
 # --- the provider local ---
@@ -290,7 +290,7 @@ def test_a_wrong_answer_says_what_it_cost(service):
     for data in ([row(0)], [row(0, embedding=[1.0]), row(1)], [row(0, embedding=["a", "b"]), row(1)]):
         with pytest.raises(WrongAnswerError) as raised:
             answered(service, {"data": data, "usage": {"prompt_tokens": 4, "total_tokens": 4}})
-        assert raised.value.tokens == 4, data
+        assert raised.value.charged_tokens == 4, data
 
 
 def test_ada_002_is_not_asked_for_a_size(service):
@@ -361,7 +361,7 @@ def test_how_long_the_service_wants_us_to_wait_is_read(service):
         ({"retry-after": "nan"}, None),
     ]:
         for status in (429, 503):
-            assert failure(service, status, headers=headers).retry_after == seconds, headers
+            assert failure(service, status, headers=headers).retry_after_seconds == seconds, headers
 
 
 @pytest.fixture

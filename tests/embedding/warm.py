@@ -14,7 +14,7 @@ import pyarrow.dataset
 import jobs.embedding.backfill
 import jobs.embedding.providers.openai
 from jobs.dbt_vars import default_vars
-from jobs.services.tokens import cl100k_base
+from jobs.services.openai_tokenizer import cl100k_base
 
 cl100k_base()
 default_vars()

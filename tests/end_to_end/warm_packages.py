@@ -8,7 +8,7 @@ from quick_dbt import make_dbt_quick
 from warm_builds import build_in_advance
 
 from jobs.dbt_vars import default_vars
-from jobs.services.tokens import cl100k_base
+from jobs.services.openai_tokenizer import cl100k_base
 
 gc.disable()  # to look for garbage takes a fifth of the imports' time
 for name in (

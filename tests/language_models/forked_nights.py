@@ -26,7 +26,7 @@ from jobs import cli
 from jobs.dbt_vars import default_vars
 from jobs.language_models import fine_tuning
 from jobs.services import retrying_client
-from jobs.services.tokens import cl100k_base
+from jobs.services.openai_tokenizer import cl100k_base
 
 COMMANDS = ("train", "evaluate", "recommend", "publish")
 

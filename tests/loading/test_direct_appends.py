@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from jobs.commands.load import check_load, load
+from jobs.commands.load import load, load_and_roll_back
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
 from jobs.loading import direct_appends, row_hashes
@@ -192,7 +192,7 @@ def test_a_load_that_fails_at_its_end_leaves_nothing(connection, tmp_path, monke
 
 
 def test_a_check_appends_directly_too_and_takes_all_back(connection, tmp_path, is_direct):
-    run_record, _ = check_load(connection, [write(tmp_path / "e.csv", LINES)], RULES)
+    run_record, _ = load_and_roll_back(connection, [write(tmp_path / "e.csv", LINES)], RULES)
     assert (run_record.detail["events"]["loaded"], len(is_direct)) == (20, 1)
     assert connection.execute(LOADED).fetchall() == []
 

@@ -11,10 +11,10 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from jobs.loading.feed_files import feed_files, mask_variable_values, natural_sort_key, path_with_values
+from jobs.loading.feed_files import feed_files, mask_variable_values, natural_sort_key, unmasked_path
 from jobs.loading.feed_settings import read_feeds
-from jobs.loading.feeds import find_files_to_load
-from jobs.loading.loaded_files import record_loaded_file, update_modification_time
+from jobs.loading.files_to_load import find_files_to_load
+from jobs.loading.loaded_files import record_loaded_file, record_modification_time
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import prepare_warehouse, rolled_back_transaction
@@ -35,7 +35,7 @@ def test_numbers_in_names_count_as_numbers(numbers, pattern):
 
 @settings(max_examples=50)
 @given(FOLDER_NAMES, FOLDER_NAMES, st.sampled_from(["${A}/*/${B}.csv", "${A}/x/${B}.*", "${A}/x/${B}.csv", "${A}"]))
-def test_a_name_has_no_value_of_a_variable_and_leads_to_the_file(outer, inner, pattern):
+def test_a_masked_path_has_no_value_of_a_variable_and_leads_to_the_file(outer, inner, pattern):
     with TemporaryDirectory() as folder, patch.dict(os.environ, {"A": f"{folder}/{outer}", "B": f"key-{inner}"}):
         file = Path(folder) / outer / "x" / f"key-{inner}.csv"
         file.parent.mkdir(parents=True)
@@ -43,8 +43,8 @@ def test_a_name_has_no_value_of_a_variable_and_leads_to_the_file(outer, inner, p
         feed_ = feed(pattern)
         [found] = feed_files(feed_)
         assert Path(found.path).samefile(file)
-        assert Path(path_with_values(feed_, found.name)).samefile(file)
-        shown = mask_variable_values(feed_, f"{found.name}: can't open {found.path}")
+        assert Path(unmasked_path(feed_, found.masked_path)).samefile(file)
+        shown = mask_variable_values(feed_, f"{found.masked_path}: can't open {found.path}")
         assert folder not in shown
         assert f"key-{inner}" not in shown or "${B}" not in pattern
 
@@ -77,18 +77,18 @@ def test_a_file_is_new_if_its_content_is_not_what_was_loaded_last(connection, ac
                 os.utime(file, (seconds, seconds))
             if action == "load":
                 news = find_files_to_load(connection, feed_)
-                found = [Path(seen.file.path).stem for seen in news.files]
+                found = [Path(seen.feed_file.path).stem for seen in news.files]
                 assert found == sorted(name for name in contents if loaded.get(name) != contents[name])
                 for seen in news.files:
                     counts = {"read": 1, "loaded": 1, "unreadable": 0}
                     record_loaded_file(
                         connection, "f", seen, feed_.definition, counts, now() + timedelta(seconds=seconds)
                     )
-                for seen in news.rewritten_files:
-                    update_modification_time(connection, "f", seen)
+                for seen in news.rewritten_unchanged_files:
+                    record_modification_time(connection, "f", seen)
                 loaded |= contents
         assert not news.files
-        assert not news.rewritten_files
+        assert not news.rewritten_unchanged_files
         changed = find_files_to_load(connection, feed(f"{folder}/*.csv", map={"event_type": "'cart'"}))
         assert len(changed.files) == len(contents)
 

@@ -13,7 +13,7 @@ import pytest
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.arrivals import read_source
-from jobs.loading.presets.catalogue import PRESETS, preset
+from jobs.loading.presets.all_presets import PRESETS, preset
 from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.loading.staging_rules import staging_rules
 from jobs.warehouse.connection import prepare_warehouse

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.loading.text_heads import dialect_of_text, has_no_header, likely_encoding
+from jobs.loading.text_dialects import dialect_of_text, has_no_header, likely_encoding
 from jobs.loading.text_records import RecordReader, split_fields
 
 BROKEN = "broken"

@@ -144,7 +144,7 @@ def test_committed_stages_and_jobs_are_named(tmp_path):
         json.dumps({"nodes": {name: {"config": {"materialized": "table"}, **node} for name, node in nodes.items()}})
     )
     log = dbt_build.BuildLog(manifest, verbose=False)
-    assert log.what_is_committed() == "No table was built."
+    assert log.describe_committed_work() == "No table was built."
 
     def event(name, node=None, status=""):
         data = {"node_info": {"unique_id": node, "node_name": node.split(".")[-1], "node_status": status,
@@ -153,6 +153,6 @@ def test_committed_stages_and_jobs_are_named(tmp_path):
 
     built = ("model.shop.stg_events", "model.shop.embed_items", "model.shop.sessions")
     list(log.terminal_lines([event("ConcurrencyLine"), *(event("LogModelResult", node, "success") for node in built)]))
-    assert log.what_is_committed() == (
+    assert log.describe_committed_work() == (
         "Kept is what was committed (done: staging, embed_items; partly done: sessions)."
     )

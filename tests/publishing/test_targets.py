@@ -15,7 +15,7 @@ from jobs.publish_targets import PublishTarget
 from jobs.publishing.targets import copying, parquet_folder
 from jobs.publishing.targets.copying import copy_to_targets, require_all_targets_copied
 from jobs.publishing.targets.published_tables import PublishedTable
-from jobs.warehouse.attached import attach_database
+from jobs.warehouse.attached_databases import attach_database
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 LISTS = "select * from {} order by visitor_id, rank"

@@ -23,7 +23,7 @@ def failing_with(*errors):
     return request
 
 
-def retried(request, should_give_up=lambda tries: False, stop=None, **options):
+def retried(request, should_give_up=lambda try_counts: False, stop=None, **options):
     return retry(
         request, should_give_up=should_give_up, jitter=NO_WAIT, stop_event=stop or threading.Event(), **options
     )
@@ -32,8 +32,8 @@ def retried(request, should_give_up=lambda tries: False, stop=None, **options):
 def test_passing_errors_are_retried_and_counted_by_their_kind():
     seen = []
 
-    def should_give_up(tries):
-        seen.append(TryCounts(tries.count, 0.0, tries.failures, tries.wrong_answers))
+    def should_give_up(try_counts):
+        seen.append(TryCounts(try_counts.try_count, 0.0, try_counts.failure_count, try_counts.wrong_answer_count))
         return False
 
     assert (
@@ -60,14 +60,18 @@ def test_a_request_that_is_given_up_raises_its_last_error():
     with pytest.raises(ServiceUnavailableError, match="second"):
         retried(
             failing_with(ServiceUnavailableError("first"), ServiceUnavailableError("second")),
-            lambda tries: tries.count == 2,
+            lambda try_counts: try_counts.try_count == 2,
         )
 
 
 def test_the_time_that_a_service_asks_to_wait_replaces_the_jitter():
     waits = []
-    errors = [ServiceBusyError("", retry_after=7.0), ServiceBusyError(""), ServiceUnavailableError("", retry_after=3.0)]
-    retried(failing_with(*errors), obey_retry_after=lambda seconds: waits.append(seconds) or 0.0)
+    errors = [
+        ServiceBusyError("", retry_after_seconds=7.0),
+        ServiceBusyError(""),
+        ServiceUnavailableError("", retry_after_seconds=3.0),
+    ]
+    retried(failing_with(*errors), map_retry_after=lambda seconds: waits.append(seconds) or 0.0)
     assert waits == [7.0, 3.0]
 
 
@@ -77,10 +81,10 @@ def test_stop_ends_a_wait():
     started = time.monotonic()
     with pytest.raises(ServiceBusyError):
         retried(
-            failing_with(*[ServiceBusyError("", retry_after=60.0)] * 9),
-            lambda tries: stop.is_set(),
+            failing_with(*[ServiceBusyError("", retry_after_seconds=60.0)] * 9),
+            lambda try_counts: stop.is_set(),
             stop,
-            obey_retry_after=lambda seconds: seconds,
+            map_retry_after=lambda seconds: seconds,
         )
     assert time.monotonic() - started < 5
 

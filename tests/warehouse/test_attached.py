@@ -12,7 +12,7 @@ from jobs.attachments import AttachedDatabase, _parse_connection_text, _quoted_p
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.settings import load_settings
 from jobs.warehouse import extensions
-from jobs.warehouse.attached import attach_databases, attach_needed_databases, attached_database_names
+from jobs.warehouse.attached_databases import attach_databases, attach_needed_databases, attached_database_names
 from jobs.warehouse.own_tables import is_own_table
 
 SECRET = "it's a \\ s3cret"
@@ -107,7 +107,7 @@ def test_passwords_stand_apart_from_the_text_and_values_are_quoted(folder, monke
     monkeypatch.setenv("SHOP_TEXT", r"host=db password='it\'s a \\ s3cret'")
     monkeypatch.setenv("SHOP_NAME", "${SHOP_PASSWORD} of x")  # a value is not looked into again
     found = credentials("[attach.shop]", AttachedDatabase(type=kind, path=path))
-    assert (found.text, dict(found.secret)) == (text, secret)
+    assert (found.connection_text, dict(found.secret_options)) == (text, secret)
     assert SECRET not in repr(found)
 
 
@@ -126,7 +126,7 @@ def test_a_text_that_is_written_is_read_back(parameters):
         found = credentials("[attach.shop]", AttachedDatabase(type="postgres", path="${SHOP_TEXT}"))
     if not parameters.get("password"):
         parameters.pop("password", None)  # an empty password is none
-    assert _parse_connection_text(found.text) | dict(found.secret) == parameters
+    assert _parse_connection_text(found.connection_text) | dict(found.secret_options) == parameters
 
 
 # --- attaching ---
@@ -187,7 +187,7 @@ def test_only_what_views_read_is_attached_and_only_to_read(folder, connection):
 
 
 def test_an_extension_that_is_nowhere_is_named_with_what_to_install(folder, monkeypatch):
-    monkeypatch.setattr(extensions, "_packaged_file", lambda name: None)
+    monkeypatch.setattr(extensions, "_packaged_extension_file", lambda name: None)
     (folder / "shop.db").touch()
     with duckdb.connect(config={"extension_directory": str(folder)}) as bare:
         bare.execute("set custom_extension_repository = 'http://127.0.0.1:1'")

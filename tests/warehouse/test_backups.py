@@ -9,7 +9,7 @@ from jobs import files
 from jobs.errors import NextmartError
 from jobs.warehouse.backups import backup_read_error, drop_old_backups, list_backups, restore_backup, take_backup
 from jobs.warehouse.connection import connect
-from jobs.warehouse.contents import open_read_only, read_rows
+from jobs.warehouse.contents import open_read_only, read_row_counts_and_hashes
 from jobs.warehouse.damage import damage_advice
 
 PAGE = 4096
@@ -40,7 +40,7 @@ def warehouse(filled, tmp_path):
 
 def rows_of(path):
     with open_read_only(path, "warehouse") as connection:
-        return read_rows(connection)
+        return read_row_counts_and_hashes(connection)
 
 
 def tear(path, offset):
@@ -55,7 +55,7 @@ def test_copies_are_numbered_verified_and_the_newest_are_kept(warehouse, tmp_pat
     for _ in range(4):
         backup = take_backup(warehouse, folder)
         drop_old_backups(folder, warehouse, 2)
-    assert [copy.number for copy in list_backups(folder, warehouse)] == [4, 3]
+    assert [copy.sequence_number for copy in list_backups(folder, warehouse)] == [4, 3]
     assert sorted(path.name for path in folder.iterdir()) == ["warehouse.000003.duckdb", "warehouse.000004.duckdb"]
     assert rows_of(backup.path) == rows_of(warehouse)
     assert backup_read_error(backup.path, "warehouse") is None

@@ -11,7 +11,7 @@ from jobs import files
 from jobs.errors import NextmartError
 from jobs.warehouse import compaction
 from jobs.warehouse.compaction import FileSize, compact, is_worth_compacting
-from jobs.warehouse.contents import open_read_only, read_definitions, read_rows
+from jobs.warehouse.contents import open_read_only, read_definitions, read_row_counts_and_hashes
 
 SHOP = """
     create schema ml; create schema staging;
@@ -52,7 +52,7 @@ def warehouse(tmp_path):
 
 def contents(path):
     with open_read_only(path, "warehouse") as connection:
-        return read_rows(connection), read_definitions(connection)
+        return read_row_counts_and_hashes(connection), read_definitions(connection)
 
 
 def test_the_copy_has_all_rows_and_definitions_and_less_bytes(warehouse):
@@ -72,7 +72,8 @@ def test_the_copy_has_all_rows_and_definitions_and_less_bytes(warehouse):
 
 
 @pytest.mark.parametrize(
-    ("module", "function"), [("compaction", "read_rows"), ("files.os", "fsync"), ("files", "fsync_folder")]
+    ("module", "function"),
+    [("compaction", "read_row_counts_and_hashes"), ("files.os", "fsync"), ("files", "fsync_folder")],
 )
 def test_a_kill_leaves_a_whole_warehouse(warehouse, module, function):
     before = contents(warehouse)
@@ -95,7 +96,7 @@ compaction.compact(Path({str(warehouse)!r}))
 def test_a_copy_that_differs_is_thrown_away(warehouse, monkeypatch):
     before = warehouse.read_bytes()
     rows = iter([{"ml.things": (5000, 1)}, {"ml.things": (4999, 1)}])
-    monkeypatch.setattr(compaction, "read_rows", lambda connection: next(rows))
+    monkeypatch.setattr(compaction, "read_row_counts_and_hashes", lambda connection: next(rows))
     with pytest.raises(NextmartError, match=r"differs in ml\.things"):
         compact(warehouse)
     assert warehouse.read_bytes() == before

@@ -11,7 +11,7 @@ import pytest
 from holders import COMMAND, held_by
 
 from jobs.errors import NextmartError
-from jobs.warehouse.lock import HELD_BY_RUN, lock_file, take_lock, warehouse_lock
+from jobs.warehouse.lock import HELD_BY_RUN, lock_file_path, take_lock, warehouse_lock
 
 # a run whose build goes on for a minute if nobody ends it
 HOLD_WITH_BUILD = """
@@ -19,8 +19,8 @@ import subprocess, sys
 from pathlib import Path
 from jobs.warehouse.lock import take_lock
 lock = take_lock(Path(sys.argv[1]))
-build = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=lock.descriptors())
-lock.name_build(build.pid)
+build = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=lock.file_descriptors())
+lock.record_build_pid(build.pid)
 print(build.pid, flush=True)
 sys.stdin.read()
 """
@@ -93,28 +93,28 @@ def test_a_block_inside_another_of_the_same_process_has_the_same_lock(warehouse)
 def test_another_name_of_the_same_warehouse_has_the_same_lock(warehouse, holder, tmp_path):
     warehouse.touch()
     (tmp_path / "link.duckdb").symlink_to(warehouse)
-    assert lock_file(tmp_path / "link.duckdb") == lock_file(warehouse)
+    assert lock_file_path(tmp_path / "link.duckdb") == lock_file_path(warehouse)
     assert str(holder.pid) in refusal(tmp_path / "link.duckdb")
 
 
 def test_the_build_of_a_run_has_the_lock_of_the_run(warehouse, holder, monkeypatch):
     monkeypatch.setenv(HELD_BY_RUN, str(holder.pid))
-    assert take_lock(warehouse).is_of_run
+    assert take_lock(warehouse).is_held_by_parent_run
 
 
 def test_a_secret_on_the_command_line_stays_out_of_the_file(warehouse, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-shop")
     monkeypatch.setattr(sys, "argv", ["/usr/bin/nextmart", "run", "--x=sk-of-the-shop"])
     with warehouse_lock(warehouse):
-        assert '"nextmart run --x=<OPENAI_API_KEY>"' in lock_file(warehouse).read_text()
+        assert '"nextmart run --x=<OPENAI_API_KEY>"' in lock_file_path(warehouse).read_text()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"pid": 1}', "[]"])
 def test_an_owner_that_cannot_be_read_is_another_command(warehouse, holder, text):
-    lock_file(warehouse).write_text(text)
+    lock_file_path(warehouse).write_text(text)
     assert "held by another command" in refusal(warehouse)
 
 
 def test_a_folder_in_place_of_the_lock_is_named(warehouse):
-    lock_file(warehouse).mkdir()
-    assert f"can't write {lock_file(warehouse)}" in refusal(warehouse)
+    lock_file_path(warehouse).mkdir()
+    assert f"can't write {lock_file_path(warehouse)}" in refusal(warehouse)

@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import Provider
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.settings import Settings
 
 
@@ -30,7 +30,7 @@ def provider_for(settings: Settings, embedding_model: EmbeddingModel) -> Provide
     if embedding_model.provider not in provider_names():
         raise UsageError(
             f"embedding_models: '{embedding_model.provider}', the provider of {embedding_model.name}, is none; "
-            f"{nearest(embedding_model.provider, provider_names())}"
+            f"{nearest_name_hint(embedding_model.provider, provider_names())}"
         )
     module = import_module(f"{__name__}.{embedding_model.provider.replace('-', '_')}")
     provider: Provider = module.make_provider(settings, embedding_model)

@@ -9,9 +9,9 @@ import openai
 
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
-from jobs.services.client import UNREADABLE_ANSWER_ERRORS, make_openai_client, to_service_error
 from jobs.services.errors import WrongAnswerError
-from jobs.services.tokens import cl100k_base
+from jobs.services.openai_client import UNREADABLE_ANSWER_ERRORS, make_openai_client, to_service_error
+from jobs.services.openai_tokenizer import cl100k_base
 from jobs.settings import Settings
 
 # Limits of OpenAI's service: https://platform.openai.com/docs/api-reference/embeddings/create
@@ -107,18 +107,18 @@ class OpenAIProvider:
             raise to_service_error(error, self.model_name) from error
         except UNREADABLE_ANSWER_ERRORS as error:
             raise WrongAnswerError(
-                "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", tokens=tokens
+                "the embedding service's answer holds no vectors; is OPENAI_BASE_URL right?", charged_tokens=tokens
             ) from error
         if len(answer.data) != len(texts) or vectors.keys() != set(range(len(texts))):
             raise WrongAnswerError(
                 f"the embedding service answered {len(answer.data)} vectors for {len(texts)} texts, not one for each",
-                tokens=tokens,
+                charged_tokens=tokens,
             )
         if lengths != {self.dimensions}:
             raise WrongAnswerError(
                 f"the embedding service answered vectors of {', '.join(map(str, sorted(lengths)))} dimensions, "
                 f"embedding_models says {self.dimensions}",
-                tokens=tokens,
+                charged_tokens=tokens,
             )
         ordered_vectors = np.array([vectors[index] for index in range(len(texts))])
         return EmbeddingAnswer(

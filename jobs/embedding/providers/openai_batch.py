@@ -14,7 +14,7 @@ from jobs.core.arrays import Floats
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.provider import BatchResult, BatchState, RequestLimits
 from jobs.embedding.providers.openai import OPENAI_REQUEST_LIMITS, OpenAIProvider
-from jobs.services.client import UNREADABLE_ANSWER_ERRORS, translate_openai_errors
+from jobs.services.openai_client import UNREADABLE_ANSWER_ERRORS, translate_openai_errors
 from jobs.settings import Settings
 
 # OpenAI allows 50,000 texts a batch and 200 MB a file (https://platform.openai.com/docs/guides/batch). At four bytes a

@@ -1,1 +1,1 @@
-"""Presets: settings that load the files of well-known programs and data sets. Each module here defines one preset."""
+"""Presets: settings that load the files of well-known programs and data sets, in one module for each program or set."""

@@ -1,6 +1,6 @@
 """The preset for Google Analytics 4: the daily tables of its BigQuery export, as JSON lines or Parquet.
 
-https://support.google.com/analytics/answer/7029846. BigQuery writes integers of JSON files as texts.
+https://support.google.com/analytics/answer/7029846. BigQuery writes integers as texts in JSON files.
 """
 
 from jobs.loading.presets.layout import FileLayout, Preset
@@ -17,7 +17,7 @@ GA4 = Preset(
             required_columns=("event_name", "event_timestamp", "user_pseudo_id", "event_params", "items"),
             optional_columns=("user_id",),
             json_columns=("event_params", "items"),
-            elements_sql="json_extract(items, '$[*]')",
+            unnested_list_sql="json_extract(items, '$[*]')",
             where_sql="event_name in ('view_item', 'add_to_cart', 'add_to_wishlist', 'purchase')",
             column_map={
                 "visitor_id": "user_pseudo_id",
@@ -26,7 +26,7 @@ GA4 = Preset(
                 "event_type": "case event_name when 'view_item' then 'view' when 'add_to_cart' then 'cart' "
                 "when 'add_to_wishlist' then 'wishlist' else event_name end",
                 "event_at": "event_timestamp",
-                # ga_session_id is the second in which a session began; several visitors can have the same ga_session_id
+                # ga_session_id is the second in which a session began, so that several visitors can have the same one
                 "source_session_id": "user_pseudo_id || '-' || (list_filter(json_extract(event_params, '$[*]'), "
                 "lambda parameter: parameter ->> 'key' = 'ga_session_id')[1] ->> '$.value.int_value')",
             },
@@ -36,7 +36,7 @@ GA4 = Preset(
             usual_file_name="events_YYYYMMDD",
             required_columns=("event_timestamp", "items"),
             json_columns=("items",),
-            elements_sql="json_extract(items, '$[*]')",
+            unnested_list_sql="json_extract(items, '$[*]')",
             where_sql=f"{_ITEM_ID} is not null",
             column_map={
                 "item_id": _ITEM_ID,

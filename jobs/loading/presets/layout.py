@@ -10,8 +10,8 @@ from jobs.loading.sources import ReadOptions
 class FileLayout:
     """Describes how one kind of file becomes rows of one raw table.
 
-    The SQL of a layout reads the columns in ``required_columns``, ``optional_columns`` and ``json_columns``, and, if
-    there are ``elements_sql``, the columns ``element`` and ``element_number``.
+    The SQL of a layout reads the columns in ``required_columns``, ``optional_columns`` and ``json_columns``. If there
+    is an ``unnested_list_sql``, the SQL of the map and the condition also reads ``element`` and ``element_number``.
 
     Attributes
     ----------
@@ -21,22 +21,23 @@ class FileLayout:
         The usual name of such files, for messages.
     required_columns : tuple of str
         Names of columns that every such file has.
-    column_map : our column -> SQL over the file's columns
+    column_map : raw column -> SQL over the file's columns
     optional_columns : tuple of str
         Names of optional columns, which are null where a file lacks them.
     json_columns : tuple of str
         Names of columns that are read as JSON values, whatever the file's format is.
-    elements_sql : str, optional
-        SQL of a list. Each element becomes a row with the file's columns, ``element`` and ``element_number`` (from 1).
-        A row whose list is empty or null stays, as one row whose ``element`` is null.
+    unnested_list_sql : str, optional
+        SQL of a list that each row has. Each element of the list becomes a row, which has the file's columns,
+        ``element`` and ``element_number`` (from 1). A row whose list is empty or null stays, as one row whose
+        ``element`` is null.
     where_sql : str, optional
         SQL condition: only rows for which it is true are loaded.
     first_line_pattern : str, optional
         For files without a header: a regular expression that the first line matches as a whole.
     time_formats : tuple of str
-        Formats of times that staging doesn't read by itself.
+        Formats of times that dbt's staging doesn't read by itself.
     read_options : ReadOptions
-        How such files are read; for files without a header, ``options.columns`` names all columns.
+        How such files are read; for files without a header, ``read_options.columns`` names all columns.
     """
 
     table: str
@@ -45,7 +46,7 @@ class FileLayout:
     column_map: Mapping[str, str]
     optional_columns: tuple[str, ...] = ()
     json_columns: tuple[str, ...] = ()
-    elements_sql: str | None = None
+    unnested_list_sql: str | None = None
     where_sql: str | None = None
     first_line_pattern: str | None = None
     time_formats: tuple[str, ...] = ()
@@ -65,7 +66,7 @@ class Preset:
     ----------
     name : str
     title : str
-        A description of the files.
+        The program or data set and its files, for messages.
     layouts : tuple of FileLayout
         Of several layouts that fit a file, the first is taken.
     """
@@ -75,5 +76,5 @@ class Preset:
     layouts: tuple[FileLayout, ...]
 
     def layouts_of_table(self, table: str) -> tuple[FileLayout, ...]:
-        """Return the layouts for one raw table."""
+        """Return the layouts whose rows go into the given raw table."""
         return tuple(layout for layout in self.layouts if layout.table == table)

@@ -1,4 +1,4 @@
-"""The preset for MovieLens, every edition from 100K to 32M: ratings are loaded as events, movies as items.
+"""The preset for MovieLens, in every edition from 100K to 32M: ratings become events, and movies become items.
 
 https://files.grouplens.org/datasets/movielens/
 """
@@ -25,8 +25,9 @@ _GENRE_NAMES = ", ".join(
 )
 
 
-def _category_sql(genres: str) -> str:
-    return f"nullif(replace({genres}, '|', ' > '), '(no genres listed)')"
+def _category_sql(genres_column: str) -> str:
+    """Return the SQL of a category such as ``Comedy > Romance`` from genres such as ``Comedy|Romance``."""
+    return f"nullif(replace({genres_column}, '|', ' > '), '(no genres listed)')"
 
 
 MOVIELENS = Preset(

@@ -1,4 +1,4 @@
-"""The preset for RecBole's atomic files, whose headers name the type of each column.
+"""The preset for RecBole's atomic files, whose headers name the type of each column, as in ``item_id:token``.
 
 https://recbole.io/docs/user_guide/data/atomic_files.html
 """
@@ -10,8 +10,9 @@ _BRANDS = ("brand:token", "brand:token_seq")
 _CATEGORIES = ("categories:token_seq", "category:token_seq", "category:token", "genre:token_seq", "class:token_seq")
 
 
-def _first_column_sql(names: tuple[str, ...]) -> str:
-    quoted_names = ", ".join(f'"{name}"' for name in names)
+def _first_value_sql(column_names: tuple[str, ...]) -> str:
+    """Return the SQL of the first value that is not null in the given columns."""
+    quoted_names = ", ".join(f'"{name}"' for name in column_names)
     return f"coalesce({quoted_names})"
 
 
@@ -44,9 +45,9 @@ RECBOLE = Preset(
             optional_columns=(*_TITLES, *_BRANDS, *_CATEGORIES, "description:token_seq", "price:float"),
             column_map={
                 "item_id": '"item_id:token"',
-                "title": _first_column_sql(_TITLES),
-                "brand": _first_column_sql(_BRANDS),
-                "category": _first_column_sql(_CATEGORIES),
+                "title": _first_value_sql(_TITLES),
+                "brand": _first_value_sql(_BRANDS),
+                "category": _first_value_sql(_CATEGORIES),
                 "description": '"description:token_seq"',
                 "price": '"price:float"',
             },

@@ -5,7 +5,7 @@ https://segment.com/docs/connections/spec/ecommerce/v2/, https://segment.com/doc
 
 from jobs.loading.presets.layout import FileLayout, Preset
 
-# event names of Segment's present specification, and of the specification before it
+# the event names of Segment's present specification, and those of the one before it
 _EVENT_TYPES = {
     "product_viewed": "view",
     "viewed_product": "view",
@@ -19,32 +19,43 @@ _EVENT_TYPES = {
 }
 
 
-def _event_name_sql(event: str) -> str:
+def _event_name_sql(event_column: str) -> str:
     """Return the SQL that spells an event's name as Segment's warehouse tables do: lower case with underscores."""
-    return f"replace(lower(trim({event})), ' ', '_')"
+    return f"replace(lower(trim({event_column})), ' ', '_')"
 
 
-def _event_type_sql(event: str) -> str:
+def _event_type_sql(event_column: str) -> str:
     cases = " ".join(f"when '{name}' then '{event_type}'" for name, event_type in _EVENT_TYPES.items())
-    return f"case {_event_name_sql(event)} {cases} end"
+    return f"case {_event_name_sql(event_column)} {cases} end"
 
 
-def _is_product_event_sql(event: str) -> str:
+def _is_product_event_sql(event_column: str) -> str:
     names = ", ".join(f"'{name}'" for name in _EVENT_TYPES)
-    return f"{_event_name_sql(event)} in ({names})"
+    return f"{_event_name_sql(event_column)} in ({names})"
 
 
-def _product_field_sql(json_column: str, field: str, *, has_columns: bool = False) -> str:
-    """Return the SQL of a product's field, read from an element of ``products`` or else from the event's own fields."""
-    own = field if has_columns else f"{json_column} ->> '{field}'"
+def _product_field_sql(json_column: str, field: str, *, fields_are_columns: bool = False) -> str:
+    """Return the SQL of a product's field, read from an element of ``products`` or else from the event itself.
+
+    Parameters
+    ----------
+    json_column : str
+        The column with the event's own fields as JSON.
+    fields_are_columns : bool
+        Whether the event's own fields are columns of the file instead.
+    """
+    own = field if fields_are_columns else f"{json_column} ->> '{field}'"
     return f"coalesce(element ->> '{field}', {own})"
 
 
-def _item_columns_sql(json_column: str, item_id: str, *, has_columns: bool = False) -> dict[str, str]:
+def _item_column_map(json_column: str, item_id_sql: str, *, fields_are_columns: bool = False) -> dict[str, str]:
     names = {"title": "name", "brand": "brand", "category": "category", "price": "price"}
     return {
-        "item_id": item_id,
-        **{ours: _product_field_sql(json_column, theirs, has_columns=has_columns) for ours, theirs in names.items()},
+        "item_id": item_id_sql,
+        **{
+            ours: _product_field_sql(json_column, theirs, fields_are_columns=fields_are_columns)
+            for ours, theirs in names.items()
+        },
         "updated_at": '"timestamp"',
     }
 
@@ -78,7 +89,7 @@ SEGMENT = Preset(
             required_columns=("messageId", "timestamp", "event", "properties"),
             optional_columns=("anonymousId", "userId", "type", "context"),
             json_columns=("properties", "context"),
-            elements_sql="json_extract(properties, '$.products[*]')",
+            unnested_list_sql="json_extract(properties, '$.products[*]')",
             where_sql=_TRACK_CALL_IS_OF_PRODUCT,
             column_map={
                 "event_id": _NUMBERED_EVENT_ID.format(id='"messageId"'),
@@ -96,7 +107,7 @@ SEGMENT = Preset(
             required_columns=("id", "timestamp", "event", "anonymous_id"),
             optional_columns=_WAREHOUSE_ROW_FIELDS,
             json_columns=("products",),
-            elements_sql="json_extract(products, '$[*]')",
+            unnested_list_sql="json_extract(products, '$[*]')",
             where_sql=_is_product_event_sql("event"),
             column_map={
                 "event_id": _NUMBERED_EVENT_ID.format(id="id"),
@@ -114,9 +125,9 @@ SEGMENT = Preset(
             required_columns=("messageId", "timestamp", "event", "properties"),
             optional_columns=("type",),
             json_columns=("properties",),
-            elements_sql="json_extract(properties, '$.products[*]')",
+            unnested_list_sql="json_extract(properties, '$.products[*]')",
             where_sql=f"{_TRACK_CALL_IS_OF_PRODUCT} and {_TRACK_CALL_ITEM_ID} is not null",
-            column_map=_item_columns_sql("properties", _TRACK_CALL_ITEM_ID),
+            column_map=_item_column_map("properties", _TRACK_CALL_ITEM_ID),
         ),
         FileLayout(
             table="items",
@@ -124,9 +135,9 @@ SEGMENT = Preset(
             required_columns=("id", "timestamp", "event", "anonymous_id"),
             optional_columns=_WAREHOUSE_ROW_FIELDS,
             json_columns=("products",),
-            elements_sql="json_extract(products, '$[*]')",
+            unnested_list_sql="json_extract(products, '$[*]')",
             where_sql=f"{_is_product_event_sql('event')} and {_WAREHOUSE_ROW_ITEM_ID} is not null",
-            column_map=_item_columns_sql("", _WAREHOUSE_ROW_ITEM_ID, has_columns=True),
+            column_map=_item_column_map("", _WAREHOUSE_ROW_ITEM_ID, fields_are_columns=True),
         ),
     ),
 )

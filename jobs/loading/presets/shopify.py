@@ -2,8 +2,8 @@
 
 https://help.shopify.com/en/manual/fulfillment/managing-orders/exporting-orders and
 https://help.shopify.com/en/manual/products/import-export/using-csv.
-The first row of an order, or of a product, alone has the values of the whole order or product. Variants are the items:
-an order's line names a variant by its SKU or, where the shop has no SKUs, by `title - variant`.
+Values of a whole order, or of a whole product, stand only in its first row. An item is a variant of a product: an
+order's line names a variant by its SKU or, where the shop has no SKUs, by `title - variant`.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _TIME_FORMATS = ("%Y-%m-%d %H:%M:%S %z",)
 
 
 def _order_value_sql(column: str) -> str:
-    """Return the SQL of a value of a whole order; in the file, the order's first row alone has the value."""
+    """Return the SQL of a value of a whole order, which stands only in the order's first row."""
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Name")"""
 
 
@@ -23,7 +23,7 @@ _LINE_ITEM = """coalesce(nullif(trim("Lineitem sku"), ''), "Lineitem name")"""
 
 @dataclass(frozen=True)
 class _ProductColumns:
-    """How Shopify calls the columns of its product export, which were renamed; upper and lower case don't matter."""
+    """The names of columns in Shopify's product export; there are two sets of them, because Shopify renamed columns."""
 
     handle: str
     description: str
@@ -46,10 +46,10 @@ _EARLIER_PRODUCT_COLUMNS = _ProductColumns(
 
 
 def _products_layout(usual_file_name: str, columns: _ProductColumns) -> FileLayout:
-    """Return the layout of a product export."""
+    """Return the layout of a product export with the given names of columns."""
 
     def product_value_sql(column: str) -> str:
-        # the value of a whole product, which only the product's first row has
+        # a value of a whole product stands only in the product's first row
         return f"""max(nullif(trim("{column}"), '')) over (partition by "{columns.handle}")"""
 
     options = ", ".join(
@@ -72,7 +72,7 @@ def _products_layout(usual_file_name: str, columns: _ProductColumns) -> FileLayo
             *("Product Category", "Type", "Option2 Value", "Option3 Value", "Status", columns.published_online),
             *(columns.inventory_tracker, columns.inventory_quantity, columns.sells_without_stock),
         ),
-        # rows without a price only add a picture
+        # a row without a price is no variant: it only adds a picture
         where_sql=f"""trim("{columns.price}") <> ''""",
         column_map={
             "item_id": f"""coalesce(nullif(trim("{columns.sku}"), ''), {variant_name})""",

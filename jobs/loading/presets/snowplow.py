@@ -1,7 +1,7 @@
-"""The preset for Snowplow: enriched events, in the tab-separated files without a header that its pipeline writes.
+"""The preset for Snowplow: enriched events, in the tab-separated files that its pipeline writes, without a header.
 
-https://docs.snowplow.io/docs/pipeline/enriched-tsv-format/. The products are the entities and actions of Snowplow's
-e-commerce schemas, or the transaction items of its older trackers.
+https://docs.snowplow.io/docs/pipeline/enriched-tsv-format/. Products are read from the entities and actions of
+Snowplow's e-commerce schemas, or from the transaction items of its older trackers.
 """
 
 from jobs.loading.presets.layout import FileLayout, Preset
@@ -73,9 +73,8 @@ def _event_and_item_layouts(
         required_columns=_REQUIRED_COLUMNS,
         optional_columns=_OPTIONAL_COLUMNS,
         json_columns=_JSON_COLUMNS,
-        elements_sql=_PRODUCTS,
-        # older trackers send an order as an event `transaction`, and each item of the order as an event
-        # `transaction_item`
+        unnested_list_sql=_PRODUCTS,
+        # older trackers send an event `transaction` for an order, and an event `transaction_item` for each of its items
         where_sql=_IS_OF_PRODUCT,
         first_line_pattern=first_line_pattern,
         read_options=read_options,
@@ -98,7 +97,7 @@ def _event_and_item_layouts(
         required_columns=_REQUIRED_COLUMNS,
         optional_columns=_OPTIONAL_COLUMNS,
         json_columns=_JSON_COLUMNS,
-        elements_sql=_PRODUCTS,
+        unnested_list_sql=_PRODUCTS,
         where_sql=f"{_ITEM_ID} is not null",
         first_line_pattern=first_line_pattern,
         read_options=read_options,

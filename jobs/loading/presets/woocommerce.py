@@ -2,7 +2,7 @@
 
 https://woocommerce.github.io/woocommerce-rest-api-docs/#order-properties and
 https://woocommerce.com/document/product-csv-importer-exporter/. Orders as CSV come from plugins, each with columns of
-its own: ``woocommerce_csv.py``.
+its own, whose layouts are in ``woocommerce_csv.py``.
 """
 
 from jobs.loading.presets.layout import FileLayout, Preset
@@ -10,7 +10,7 @@ from jobs.loading.presets.woocommerce_csv import ORDERS_AS_CSV
 
 _TEXTS_OF_TERMS = "nullif(array_to_string({terms} ->> '$[*].name', ' > '), '')"
 _LINE_ITEM = "coalesce(nullif(element ->> 'product_id', '0'), nullif(element ->> 'sku', ''))"
-# `date_created` is in the shop's time zone, which the file doesn't name; so the UTC column is read
+# the column in UTC is read, because `date_created` is in the shop's time zone, which the file doesn't name
 _TIME = "date_created_gmt || 'Z'"
 
 WOOCOMMERCE_ORDERS = Preset(
@@ -23,11 +23,11 @@ WOOCOMMERCE_ORDERS = Preset(
             required_columns=("id", "status", "date_created_gmt", "customer_id", "line_items"),
             optional_columns=("billing", "customer_user_agent"),
             json_columns=("line_items", "billing"),
-            elements_sql="json_extract(line_items, '$[*]')",
+            unnested_list_sql="json_extract(line_items, '$[*]')",
             column_map={
                 "event_id": "concat_ws('-', id, element ->> 'id')",
-                # a guest has the customer_id 0 and is identified by the e-mail address, hashed because visitor ids are
-                # published
+                # guests have the customer_id 0, so the e-mail address identifies them; it is hashed, because visitor
+                # ids are published
                 "visitor_id": "coalesce(nullif(customer_id, '0'), "
                 "sha256(lower(nullif(trim(billing ->> 'email'), ''))))",
                 "user_id": "nullif(customer_id, '0')",
@@ -86,7 +86,7 @@ WOOCOMMERCE_ORDERS = Preset(
             usual_file_name="orders of the REST API",
             required_columns=("id", "status", "date_created_gmt", "line_items"),
             json_columns=("line_items",),
-            elements_sql="json_extract(line_items, '$[*]')",
+            unnested_list_sql="json_extract(line_items, '$[*]')",
             where_sql=f"{_LINE_ITEM} is not null",
             column_map={
                 "item_id": _LINE_ITEM,

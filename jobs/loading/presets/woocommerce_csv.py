@@ -1,9 +1,9 @@
-"""WooCommerce: orders as CSV, which only plugins write; the three formats that are met most.
+"""Layouts for WooCommerce's orders as CSV, which plugins write, in the three most common formats.
 
 https://woocommerce.com/document/ordercustomer-csv-export/ (a row for each order, all of its lines in one column),
 https://woocommerce.com/document/import-and-export-of-woocommerce-orders/ (a row for each order, a column for each line)
-and https://wordpress.org/plugins/woo-order-export-lite/ (a row for each line). Their times are those of the shop's
-clock, whose zone the file doesn't tell.
+and https://wordpress.org/plugins/woo-order-export-lite/ (a row for each line). Their times are in the shop's time
+zone, which the files don't name.
 """
 
 from jobs.loading.presets.layout import FileLayout
@@ -13,14 +13,20 @@ _EVENT_TYPE = (
     "then 'cancellation' when regexp_replace(lower(trim({status})), '^wc-', '') in "
     "('pending', 'pending payment', 'checkout-draft', 'draft') then 'checkout' else 'purchase' end"
 )
-# a guest has the customer_id 0; the e-mail address is the guest's only mark, and visitor ids are published
+# guests have the customer_id 0, so the e-mail address identifies them; it is hashed, because visitor ids are published
 _HASHED_ADDRESS = "sha256(lower(nullif(trim({address}), '')))"
 _CUSTOMER = "nullif(nullif(trim(customer_id), ''), '0')"
 _ITEM = "coalesce(nullif(element ->> 'product_id', '0'), element ->> 'sku', element ->> 'name')"
 
 
-def _order_lines_sql(texts_sql: str) -> str:
-    """Return the SQL of the lines of an order as JSON objects, from a list of texts as ``name:Mug|product_id:22``."""
+def _order_lines_sql(line_texts_sql: str) -> str:
+    """Return the SQL of an order's lines as a list of JSON objects.
+
+    Parameters
+    ----------
+    line_texts_sql : str
+        SQL of a list with a text for each line of the order, such as ``name:Mug|product_id:22``.
+    """
     fields = ", ".join(
         f"'{name}', nullif(trim(regexp_extract(line, '(?:^|[|]){pattern}:([^|]*)', 1)), '')"
         for name, pattern in (
@@ -32,20 +38,19 @@ def _order_lines_sql(texts_sql: str) -> str:
             ("subtotal", "sub_?total"),
         )
     )
-    return (
-        f"list_transform(list_filter({texts_sql}, lambda line: trim(line) <> ''), lambda line: json_object({fields}))"
-    )
+    filled_texts = f"list_filter({line_texts_sql}, lambda line: trim(line) <> '')"
+    return f"list_transform({filled_texts}, lambda line: json_object({fields}))"
 
 
 def _order_value_sql(column: str) -> str:
-    """Return the SQL of a value of a whole order, which only the order's first row may have."""
+    """Return the SQL of a value of a whole order, which may stand only in the order's first row."""
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Order Number")"""
 
 
 def _order_layouts(
-    usual_file_name: str, time_column: str, elements_sql: str, required_columns: tuple[str, ...]
+    usual_file_name: str, time_column: str, unnested_list_sql: str, required_columns: tuple[str, ...]
 ) -> tuple[FileLayout, FileLayout]:
-    """Return the layouts, for events and for items, of a file with a row for each order."""
+    """Return two layouts of a file with a row for each order: one for events, one for items."""
     required_columns = ("order_id", time_column, "status", "billing_email", *required_columns)
     price = "try_cast(element ->> 'subtotal' as double) / nullif(try_cast(element ->> 'quantity' as double), 0)"
     return (
@@ -54,7 +59,7 @@ def _order_layouts(
             usual_file_name=usual_file_name,
             required_columns=required_columns,
             optional_columns=("customer_id", "customer_user_agent"),
-            elements_sql=elements_sql,
+            unnested_list_sql=unnested_list_sql,
             column_map={
                 "event_id": "concat_ws('-', order_id, coalesce(element ->> 'id', element_number::varchar))",
                 "visitor_id": f"coalesce({_CUSTOMER}, {_HASHED_ADDRESS.format(address='billing_email')})",
@@ -70,7 +75,7 @@ def _order_layouts(
             table="items",
             usual_file_name=usual_file_name,
             required_columns=required_columns,
-            elements_sql=elements_sql,
+            unnested_list_sql=unnested_list_sql,
             where_sql=f"{_ITEM} is not null",
             column_map={"item_id": _ITEM, "title": "element ->> 'name'", "price": price, "updated_at": time_column},
         ),
@@ -121,4 +126,4 @@ ORDERS_AS_CSV = (
     ),
     *_LINES_IN_ROWS,
 )
-"""Layouts of orders, for events and for items."""
+"""All layouts of orders as CSV, for events and for items."""

@@ -1,4 +1,4 @@
-"""Names that other programs give to the columns that nextmart needs; each list begins with the surest names."""
+"""Lists the names that other programs give to the columns that nextmart needs; the surest names come first."""
 
 import re
 from collections.abc import Collection
@@ -98,23 +98,23 @@ ALL_NAMES: Final = frozenset(
 )
 
 
-def snake_case_name(name: str) -> str:
-    """Return a column's name in snake case: ``customer_id`` for ``CustomerID``."""
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name.strip())
-    # RecBole writes a column's type behind its name, as in `item_id:token`
+def snake_case_name(column: str) -> str:
+    """Return a column's name in snake case, such as ``customer_id`` for ``CustomerID``."""
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", column.strip())
+    # RecBole writes a column's type after its name, as in `item_id:token`
     without_type = re.sub(r":(token|float|token_seq|float_seq)$", "", spaced)
     return re.sub(r"\W+", "_", without_type.lower()).strip("_")
 
 
-def columns_with_names(columns: Collection[str], names: Collection[str]) -> list[str]:
-    """Return the columns that have one of the given names, in the order of the names."""
+def columns_with_names(columns: Collection[str], common_names: Collection[str]) -> list[str]:
+    """Return the columns that have one of the common names in any spelling, in the order of the common names."""
     by_plain_name: dict[str, str] = {}
     for column in columns:
         by_plain_name.setdefault(snake_case_name(column), column)
         by_plain_name.setdefault(snake_case_name(column).replace("_", ""), column)
     found = [
         by_plain_name[spelling]
-        for name in names
+        for name in common_names
         for spelling in (name, name.replace("_", ""))
         if spelling in by_plain_name
     ]

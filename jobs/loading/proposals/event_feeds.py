@@ -1,12 +1,12 @@
 """Proposes a feed of events for files that fit no preset."""
 
-from jobs.loading.proposals.column_choices import (
-    choices_by_nextmart_names,
-    column_choice,
+from jobs.loading.proposals.column_proposals import (
     first_unmapped_column,
+    propose_column,
+    propose_columns_by_nextmart_names,
+    propose_time_format,
     time_evidence,
-    time_format_choice,
-    unmapped_columns_remark,
+    unmapped_columns_remarks,
 )
 from jobs.loading.proposals.common_names import (
     EVENT_NAMES,
@@ -16,7 +16,7 @@ from jobs.loading.proposals.common_names import (
     SESSION_NAMES,
     columns_with_names,
 )
-from jobs.loading.proposals.proposed import FeedProposal, KeyProposal, UserQuestion
+from jobs.loading.proposals.proposal_classes import FeedProposal, KeyProposal, UserQuestion
 from jobs.loading.proposals.samples import FileSample
 from jobs.loading.report_text import share_text
 from jobs.warehouse.connection import quoted
@@ -30,11 +30,17 @@ IGNORED_MISSING_SHARE = 0.05
 def propose_events_feed(
     sample: FileSample, reason: str, visitor_column: str, item_column: str, time_column: str
 ) -> FeedProposal:
-    """Propose a feed of events for a file whose columns of visitors, items and times are known."""
+    """Propose a feed of events for a file in which the columns of the visitor, the item and the time have been found.
+
+    Parameters
+    ----------
+    reason : str
+        Why the rows are taken for events.
+    """
     mapped_columns = {visitor_column, item_column, time_column}
     columns = [
-        column_choice(sample, "visitor_id", visitor_column, _visitor_note(sample, visitor_column)),
-        column_choice(sample, "item_id", item_column),
+        propose_column(sample, "visitor_id", visitor_column, _visitor_note(sample, visitor_column)),
+        propose_column(sample, "item_id", item_column),
         KeyProposal("event_at", time_column, time_evidence(sample.time_facts[time_column])),
     ]
     remarks: list[str] = []
@@ -42,26 +48,26 @@ def propose_events_feed(
     user = first_unmapped_column(sample, EVENT_NAMES["user_id"], mapped_columns)
     if user and visitor_column not in columns_with_names(sample.column_types, EVENT_NAMES["user_id"]):
         mapped_columns.add(user)
-        columns.append(column_choice(sample, "user_id", user))
-    columns += _event_type_choices(sample, mapped_columns, questions)
-    columns += _event_id_choices(sample, item_column, mapped_columns, remarks)
+        columns.append(propose_column(sample, "user_id", user))
+    columns += _propose_event_type(sample, mapped_columns, questions)
+    columns += _propose_event_id(sample, item_column, mapped_columns, remarks)
     session = first_unmapped_column(sample, SESSION_NAMES, mapped_columns)
     order = first_unmapped_column(sample, ORDER_NAMES, mapped_columns)
     if session:
-        columns.append(column_choice(sample, "source_session_id", session))
+        columns.append(propose_column(sample, "source_session_id", session))
     elif visitor_column in columns_with_names(sample.column_types, SESSION_NAMES):
-        columns.append(column_choice(sample, "source_session_id", visitor_column, "; the visitor is the session"))
+        columns.append(propose_column(sample, "source_session_id", visitor_column, "; the visitor is the session"))
     elif order and sample.column_facts[order].distinct_count < sample.row_count:
-        columns.append(column_choice(sample, "source_session_id", order, "; an order is a session"))
+        columns.append(propose_column(sample, "source_session_id", order, "; an order is a session"))
     agent = first_unmapped_column(sample, EVENT_NAMES["user_agent"], mapped_columns)
     if agent:
-        columns.append(column_choice(sample, "user_agent", agent))
+        columns.append(propose_column(sample, "user_agent", agent))
     questions += _missing_visitor_questions(sample, visitor_column)
-    columns += choices_by_nextmart_names(sample, "events", columns)
-    time_format, time_questions = time_format_choice(time_column, sample.time_facts[time_column])
+    columns += propose_columns_by_nextmart_names(sample, "events", columns)
+    time_format, time_questions = propose_time_format(time_column, sample.time_facts[time_column])
     return FeedProposal(
         sample, "events", reason, column_proposals=tuple(columns), time_format=time_format,
-        questions=(*time_questions, *questions), remarks=(*remarks, *unmapped_columns_remark(sample, columns)),
+        questions=(*time_questions, *questions), remarks=(*remarks, *unmapped_columns_remarks(sample, columns)),
     )  # fmt: skip
 
 
@@ -73,9 +79,13 @@ def _visitor_note(sample: FileSample, visitor_column: str) -> str:
     return ""
 
 
-def _event_type_choices(
+def _propose_event_type(
     sample: FileSample, mapped_columns: set[str], questions: list[UserQuestion]
 ) -> list[KeyProposal]:
+    """Return a proposal for ``event_type``, if there is one: a column of the file, or an expression.
+
+    The column is added to ``mapped_columns``. If there is no proposal, a question is added to ``questions``.
+    """
     for name in columns_with_names(sample.column_types, EVENT_NAMES["event_type"]):
         facts = sample.column_facts[name]
         if (
@@ -85,7 +95,7 @@ def _event_type_choices(
             and facts.distinct_count < sample.row_count
         ):
             mapped_columns.add(name)
-            return [column_choice(sample, "event_type", name)]
+            return [propose_column(sample, "event_type", name)]
     order, quantity = (
         first_unmapped_column(sample, ORDER_NAMES, mapped_columns),
         first_unmapped_column(sample, QUANTITY_NAMES, mapped_columns),
@@ -113,16 +123,20 @@ def _event_type_choices(
     return []
 
 
-def _event_id_choices(
+def _propose_event_id(
     sample: FileSample, item_column: str, mapped_columns: set[str], remarks: list[str]
 ) -> list[KeyProposal]:
+    """Return a proposal for ``event_id``, if there is one: a column of the file, or an expression.
+
+    The column is added to ``mapped_columns``. For each column with such a name that is no id, a remark is added.
+    """
     for name in columns_with_names(sample.column_types, EVENT_NAMES["event_id"]):
         if name in mapped_columns:
             continue
         facts = sample.column_facts[name]
         if facts.distinct_count == sample.row_count:
             mapped_columns.add(name)
-            return [column_choice(sample, "event_id", name, "; each row has its own")]
+            return [propose_column(sample, "event_id", name, "; each row has its own")]
         if name.lower() == "event_id":
             evidence = (
                 f"{facts.distinct_count:,} different event_ids in {sample.row_count:,} rows: each row is an event"

@@ -1,17 +1,17 @@
-"""Proposes a feed for a file: by its columns and values, the raw table it belongs to, and the map of its columns."""
+"""Proposes a feed for a file: its columns and values show which raw table gets the rows, and how columns are mapped."""
 
 from collections.abc import Mapping
 from dataclasses import replace
 
 from jobs.loading.presets.layout import FileLayout, Preset
-from jobs.loading.proposals.column_choices import (
-    choices_by_nextmart_names,
-    column_choice,
+from jobs.loading.proposals.column_proposals import (
     first_unmapped_column,
+    propose_column,
+    propose_columns_by_nextmart_names,
+    propose_time_format,
     time_column,
     time_evidence,
-    time_format_choice,
-    unmapped_columns_remark,
+    unmapped_columns_remarks,
 )
 from jobs.loading.proposals.common_names import (
     EVENT_NAMES,
@@ -25,11 +25,11 @@ from jobs.loading.proposals.common_names import (
     columns_with_names,
 )
 from jobs.loading.proposals.event_feeds import propose_events_feed
-from jobs.loading.proposals.proposed import FeedProposal, KeyProposal, UserQuestion
+from jobs.loading.proposals.proposal_classes import FeedProposal, KeyProposal, UserQuestion
 from jobs.loading.proposals.samples import FileSample
 
-CATALOGUE_ROWS = 20
-"""The fewest rows, each of another item and with a title, that are taken for a catalogue's."""
+MIN_CATALOGUE_ROWS = 20
+"""A smaller file is not taken for a catalogue, because each of a few events may be on another item by chance."""
 
 
 def propose_preset_feed(sample: FileSample, preset: Preset, layout: FileLayout) -> FeedProposal:
@@ -41,7 +41,7 @@ def propose_preset_feed(sample: FileSample, preset: Preset, layout: FileLayout) 
     return FeedProposal(sample, layout.table, f"{preset.title} ({layout.usual_file_name}): {evidence}", preset, layout)
 
 
-def propose_plain_feed(sample: FileSample, item_column: str | None = None) -> FeedProposal:
+def propose_feed_without_preset(sample: FileSample, item_column: str | None = None) -> FeedProposal:
     """Propose a feed for files that fit no preset.
 
     Parameters
@@ -82,13 +82,14 @@ def propose_plain_feed(sample: FileSample, item_column: str | None = None) -> Fe
 
 
 def propose_catalogue_feed(events_feed: FeedProposal, excluded_columns: Mapping[str, str]) -> FeedProposal | None:
-    """Propose a feed of items that is read from a file of events, for a shop without a file of items, or None.
+    """Propose a feed that reads items from a file of events; None if the file doesn't name items.
 
-    The items are those that the events name, with the descriptions that the file of events has of them.
+    A shop without a file of items needs such a feed. Its items are those of the events, described by other columns of
+    the same file.
 
     Parameters
     ----------
-    excluded_columns : column -> why it doesn't describe the items
+    excluded_columns : column of the file -> why it doesn't describe the items
     """
     if events_feed.preset:
         layouts = [
@@ -97,7 +98,7 @@ def propose_catalogue_feed(events_feed: FeedProposal, excluded_columns: Mapping[
             if preset is events_feed.preset and layout.table == "items"
         ]
         return propose_preset_feed(events_feed.sample, *layouts[0]) if layouts else None
-    by_key = {choice.key: choice for choice in events_feed.column_proposals}
+    by_key = {proposal.key: proposal for proposal in events_feed.column_proposals}
     if events_feed.kind != "events" or "item_id" not in by_key:
         return None
     reason = "items: no file lists the items, so the catalogue is made of the items in the events"
@@ -106,10 +107,10 @@ def propose_catalogue_feed(events_feed: FeedProposal, excluded_columns: Mapping[
 
 
 def without_column(feed: FeedProposal, key: str, remark: str) -> FeedProposal:
-    """Return a feed without one column of its map, and with a remark why the column is left out."""
-    columns = tuple(choice for choice in feed.column_proposals if choice.key != key)
+    """Return a feed whose map lacks one of nextmart's columns, ``key``; the remark says why it is left out."""
+    columns = tuple(proposal for proposal in feed.column_proposals if proposal.key != key)
     if key in {name.lower() for name in feed.sample.column_types}:
-        # without an entry in the map, the loader would load a column that has nextmart's name
+        # the map says null, because the loader would else load the column by its name
         columns += (KeyProposal(key, "null", remark, True),)
     return replace(feed, column_proposals=columns, remarks=(*feed.remarks, remark))
 
@@ -121,20 +122,20 @@ def _propose_items_feed(
     event_time_column: str | None,
     excluded_columns: Mapping[str, str],
 ) -> FeedProposal:
-    columns = [column_choice(sample, "item_id", item_column)]
+    columns = [propose_column(sample, "item_id", item_column)]
     mapped_columns = {item_column, *excluded_columns}
     remarks = list(excluded_columns.values())
     for ours, names in ITEM_COLUMN_NAMES.items():
         theirs = first_unmapped_column(sample, names, mapped_columns)
         if theirs and ours != "updated_at":
             mapped_columns.add(theirs)
-            columns.append(column_choice(sample, ours, theirs))
-    has_title = any(choice.key == "title" for choice in columns)
+            columns.append(propose_column(sample, ours, theirs))
+    has_title = any(proposal.key == "title" for proposal in columns)
     columns = [
-        KeyProposal("title", choice.value, f"{choice.evidence}; no column is named like a title")
-        if choice.key == "description" and not has_title
-        else choice
-        for choice in columns
+        KeyProposal("title", proposal.value, f"{proposal.evidence}; no column is named like a title")
+        if proposal.key == "description" and not has_title
+        else proposal
+        for proposal in columns
     ]
     facts = sample.column_facts[item_column]
     if facts.distinct_count < facts.value_count:
@@ -144,22 +145,22 @@ def _propose_items_feed(
     questions: tuple[UserQuestion, ...] = ()
     time_format = None
     updated = event_time_column or time_column(sample, ITEM_COLUMN_NAMES["updated_at"])
-    # a feed whose only other column is the item's id would add a row for each new time, and no information
+    # if the item's id is the only other column, the time is left out: it would add rows without information
     if updated and len(columns) > 1:
         note = "; the newest row of an item counts" if event_time_column else ""
         columns.append(KeyProposal("updated_at", updated, time_evidence(sample.time_facts[updated]) + note))
-        time_format, questions = time_format_choice(updated, sample.time_facts[updated])
-    keys = {choice.key for choice in columns}
-    # without an entry in the map, the loader would load a column that has nextmart's name
+        time_format, questions = propose_time_format(updated, sample.time_facts[updated])
+    keys = {proposal.key for proposal in columns}
+    # the map says null for these columns, because the loader would else load them by their names
     columns += [
         KeyProposal(name.lower(), "null", text, True)
         for name, text in excluded_columns.items()
         if name.lower() in ITEM_COLUMN_NAMES and name.lower() not in keys
     ]
-    columns += choices_by_nextmart_names(sample, "items", columns)
+    columns += propose_columns_by_nextmart_names(sample, "items", columns)
     return FeedProposal(
         sample, "items", reason, column_proposals=tuple(columns), time_format=time_format, questions=questions,
-        remarks=(*remarks, *unmapped_columns_remark(sample, columns)),
+        remarks=(*remarks, *unmapped_columns_remarks(sample, columns)),
     )  # fmt: skip
 
 
@@ -167,7 +168,7 @@ def _undecided_feed(
     sample: FileSample, visitor_column: str | None, item_column: str | None, event_time_column: str | None
 ) -> FeedProposal:
     columns_by_key = {"visitor_id": visitor_column, "item_id": item_column, "event_at": event_time_column}
-    known = [column_choice(sample, ours, theirs) for ours, theirs in columns_by_key.items() if theirs]
+    known = [propose_column(sample, ours, theirs) for ours, theirs in columns_by_key.items() if theirs]
     missing = [ours for ours, theirs in columns_by_key.items() if not theirs]
     no_times = [
         f"{name} is named like a time, but only {facts.readable_count:,} of {facts.value_count:,} values are"
@@ -203,9 +204,10 @@ def _feed_without_header(sample: FileSample) -> FeedProposal:
 
 
 def _is_catalogue(sample: FileSample, item_column: str) -> bool:
-    """Tell whether a file is a catalogue: each row has another item and a title, and no column is typical of events.
+    """Tell whether a file is a catalogue: each row is another item, it has titles, and no column is typical of events.
 
-    A catalogue can look like events if its items have a seller, which is named like a visitor, and a date.
+    Without this test, a catalogue would be taken for events if its items have a date, and a seller in a column that is
+    named like one of visitors.
     """
     of_events = (*EVENT_NAMES["event_type"], *SESSION_NAMES, *ORDER_NAMES, *QUANTITY_NAMES, *RATING_NAMES)
     if columns_with_names(sample.column_types, [name for name in of_events if name != "type"]):
@@ -213,7 +215,7 @@ def _is_catalogue(sample: FileSample, item_column: str) -> bool:
     has_title = bool(first_unmapped_column(sample, ITEM_COLUMN_NAMES["title"], {item_column}))
     return (
         has_title
-        and sample.row_count >= CATALOGUE_ROWS
+        and sample.row_count >= MIN_CATALOGUE_ROWS
         and sample.column_facts[item_column].distinct_count == sample.row_count
     )
 

@@ -1,4 +1,4 @@
-"""Groups files that become one feed: files of one folder with equal columns; a group is named by a glob if possible."""
+"""Groups the files that one feed can load: files of one folder with equal columns. A glob names a group if possible."""
 
 import re
 from collections import defaultdict
@@ -9,36 +9,41 @@ from pathlib import Path
 from jobs.errors import NextmartError
 from jobs.loading.file_listing import PARQUET, TEXT, file_paths, find_source_files, known_ending
 from jobs.loading.preset_sources import layout_of_first_line
-from jobs.loading.presets.catalogue import PRESETS
+from jobs.loading.presets.all_presets import PRESETS
 from jobs.loading.proposals.common_names import ALL_NAMES
 from jobs.loading.relations import column_types
 from jobs.loading.sources import LoadSource
-from jobs.loading.text_heads import dialect_of_text, has_no_header, likely_encoding
+from jobs.loading.text_dialects import dialect_of_text, has_no_header, likely_encoding
 from jobs.loading.unpacking import first_bytes
 from jobs.warehouse.connection import Connection, literal
 
 
 @dataclass(frozen=True)
 class FileGroup:
-    """A group of files that becomes one feed.
+    """A group of files that one feed can load.
 
     Attributes
     ----------
-    patterns : tuple of str
-        The feed's ``files``: one path, one glob, or several paths.
+    file_patterns : tuple of str
+        The value of the feed's key ``files``: one path, one glob, or several paths.
     first_path : str
         The path of the group's first file.
     feed_name : str
         The proposed name of the feed: letters, digits, ``_`` and ``-``.
     """
 
-    patterns: tuple[str, ...]
+    file_patterns: tuple[str, ...]
     first_path: str
     feed_name: str
 
 
 def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
-    """Group the files that paths, folders and globs match; return the groups, and why other files are in no group.
+    """Group the files that paths, folders and globs match.
+
+    Returns
+    -------
+    tuple
+        The groups; and a text for each file that is in no group, which says why.
 
     Raises
     ------
@@ -46,7 +51,7 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
         If a path or glob matches no file.
     """
     members: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    typed_path_of_file: dict[str, str] = {}
+    given_path_of_file: dict[str, str] = {}
     problems = []
     for path in paths:
         known, others = _files_by_known_ending(connection, path)
@@ -59,17 +64,17 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
                 continue
             if file not in members[key]:
                 members[key].append(file)
-            typed_path_of_file.setdefault(file, path)
+            given_path_of_file.setdefault(file, path)
     groups = []
     names: set[str] = set()
     for files in members.values():
-        patterns = _group_patterns(files, {typed_path_of_file[file] for file in files})
+        patterns = _group_patterns(files, {given_path_of_file[file] for file in files})
         groups.append(FileGroup(patterns, files[0], _unused_feed_name(patterns[0], names)))
     return groups, problems
 
 
 def _files_by_known_ending(connection: Connection, path: str) -> tuple[list[str], list[str]]:
-    """Return the files with known endings that a path matches, sorted, and the files with unknown endings."""
+    """Return two sorted lists of the files that a path matches: those with known endings, and the others."""
     files = file_paths(connection, path)
     if not files:
         raise NextmartError(f"No files found for {path}")
@@ -78,7 +83,7 @@ def _files_by_known_ending(connection: Connection, path: str) -> tuple[list[str]
 
 
 def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
-    """Return the key of a file's group: its folder, its ending, and its columns or else its name without numbers."""
+    """Return a key that files of one group share: folder, ending, and columns or else the name without numbers."""
     found = find_source_files(connection, LoadSource("events", file))[0]
     columns: Sequence[str] = ()
     if found.kind == PARQUET:
@@ -98,9 +103,9 @@ def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
     return (str(Path(file).parent), known_ending(file), *(columns or (stem,)))
 
 
-def _group_patterns(files: list[str], typed_paths: set[str]) -> tuple[str, ...]:
-    """Return a glob that matches exactly the given files, if there is one, else the files."""
-    if len(files) == 1 and typed_paths == set(files):
+def _group_patterns(files: list[str], given_paths: set[str]) -> tuple[str, ...]:
+    """Return one glob that matches exactly the given files; the paths of the files if there is no such glob."""
+    if len(files) == 1 and given_paths == set(files):
         return tuple(files)
     folder = Path(files[0]).parent
     inside = {str(file) for file in folder.iterdir() if file.is_file()}
@@ -109,7 +114,7 @@ def _group_patterns(files: list[str], typed_paths: set[str]) -> tuple[str, ...]:
     while not all(Path(file).name.startswith(stem) for file in files):
         stem = stem[:-1]
     if len(files) > 1 and not re.search(r"[*?\[\]]", f"{folder}{stem}"):
-        # dates and numbers are left out of the glob, so that it matches tomorrow's file too
+        # dates and numbers are left out of the glob if possible, so that it matches tomorrow's file too
         for start in dict.fromkeys(("", re.sub(r"[0-9][0-9_.-]*$", "", stem), stem)):
             if {file for file in inside if Path(file).name.startswith(start) and file.endswith(ending)} == set(files):
                 return (str(folder / f"{start}*{ending}"),)

@@ -1,4 +1,4 @@
-"""Reads the first rows of files, and collects facts about their format, columns and values."""
+"""Reads the first rows of a file as a sample, and collects facts about the file's format, columns and values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,20 +7,20 @@ from typing import Any
 from jobs.errors import NextmartError
 from jobs.loading.file_listing import TEXT, InputFile, find_source_files
 from jobs.loading.preset_sources import layout_of_first_line
-from jobs.loading.presets.catalogue import PRESETS
+from jobs.loading.presets.all_presets import PRESETS
 from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.proposals.common_names import ALL_NAMES, EVENT_NAMES, ITEM_COLUMN_NAMES, columns_with_names
 from jobs.loading.readable_rows import read_readable_rows
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.loading.staging_rules import staging_rules
-from jobs.loading.text_heads import dialect_of_text, has_no_header, likely_encoding, lines_after_header
+from jobs.loading.text_dialects import dialect_of_text, has_no_header, likely_encoding, lines_after_header
 from jobs.loading.time_formats import UnreadTimes, find_unread_times
 from jobs.loading.unpacking import first_bytes
 from jobs.warehouse.connection import Connection, count_rows, quoted
 
 SAMPLE_ROWS = 100_000
-"""The number of a file's first rows that make its sample."""
+"""The largest number of rows in a sample: the first rows of a file."""
 UNNAMED_TIME_ROWS = 2_000
 """The number of rows that are searched for times in columns that are not named like times."""
 _EXAMPLE_LENGTH = 40
@@ -33,7 +33,7 @@ class ColumnFacts:
     Attributes
     ----------
     value_count, distinct_count : int
-        The numbers of values, and of different values; blanks and words for null don't count.
+        The number of values and of distinct values; blanks and words for null, such as ``NULL``, don't count.
     example : str
         One of the values, shortened.
     negative_count : int
@@ -53,40 +53,40 @@ class TimeFacts:
     Attributes
     ----------
     value_count, readable_count : int
-        The numbers of values, and of those that the next build would read as a time that it accepts.
+        The number of values, and the number of those that a build would read as times and accept.
     example, example_reading : str, optional
-        One value, and its reading in UTC.
-    unread_times : UnreadTimes, optional
-        The values that can't be read for certain.
+        One value as it is in the file, and the time in UTC that is read from it.
+    unread_time_facts : UnreadTimes, optional
+        Facts about values that can't be read for certain; None if there are none.
     """
 
     value_count: int
     readable_count: int
     example: str | None
     example_reading: str | None
-    unread_times: UnreadTimes | None
+    unread_time_facts: UnreadTimes | None
 
 
 @dataclass(frozen=True)
 class FileSample:
-    """The first rows of files of one kind.
+    """The first rows of a file that stands for a group of like files, with facts about them.
 
     Attributes
     ----------
     file_patterns : tuple of str
-        The paths or globs of the files.
+        The paths or globs of all files of the group.
     sampled_path : str
-        The file whose rows were looked at.
+        The path of the file whose first rows are the sample.
     relation : str
         The temporary table with the rows.
     row_count : int
     has_all_rows : bool
-        Whether the sample has all rows of the file.
+        Whether the sample has all rows of that file.
     column_types : column -> DuckDB type
     read_options : ReadOptions
         How the file is read.
     first_line : str
-        The first line of a text file.
+        The first line of a text file; empty for other files.
     has_header : bool
         Whether the file's first line names its columns; if not, the columns get made-up names.
     remarks : tuple of str
@@ -94,8 +94,8 @@ class FileSample:
     column_facts : column -> ColumnFacts
         Empty until ``with_value_facts`` has looked at the values.
     time_facts : column -> TimeFacts
-        The columns that are named like times; if none is, those whose values are times. Empty until
-        ``with_value_facts`` has looked at the values.
+        Facts about the columns that are named like times; if they hold no values, about all columns that hold times.
+        Empty until ``with_value_facts`` has looked at the values.
     """
 
     file_patterns: tuple[str, ...]
@@ -113,7 +113,7 @@ class FileSample:
 
     @property
     def layouts(self) -> list[tuple[Preset, FileLayout]]:
-        """The layouts of presets that fit the file: by its columns or, without a header, by its first line."""
+        """The presets' layouts that fit the file by its columns; without a header, those that fit its first line."""
         pairs = [(preset, layout) for preset in PRESETS.values() for layout in preset.layouts]
         if not self.has_header:
             return [pair for pair in pairs if layout_of_first_line([pair[1]], self.first_line)]
@@ -122,14 +122,14 @@ class FileSample:
         ]
 
 
-def take_sample(connection: Connection, file_patterns: tuple[str, ...], path: str, relation: str) -> FileSample:
+def take_sample(connection: Connection, file_patterns: tuple[str, ...], path: str, temp_table: str) -> FileSample:
     """Read the first rows of a file into a temporary table, and return them as a sample.
 
     Parameters
     ----------
     file_patterns : tuple of str
-        The paths or globs of all files of its kind.
-    relation : str
+        The paths or globs of all files of its group.
+    temp_table : str
         The name of the temporary table that is made.
 
     Raises
@@ -141,18 +141,18 @@ def take_sample(connection: Connection, file_patterns: tuple[str, ...], path: st
     file = find_source_files(connection, source)[0]
     form = _text_file_options(file) if file.kind == TEXT else _FileOptions(ReadOptions())
     source = replace(source, read_options=form.read_options)
-    types, remarks = _copy_rows(connection, source, relation)
-    rows = count_rows(connection, relation)
+    types, remarks = _copy_rows(connection, source, temp_table)
+    rows = count_rows(connection, temp_table)
     if not rows:
         raise NextmartError(f"{path} holds no rows")
     is_whole = rows <= SAMPLE_ROWS
     if not is_whole:
-        connection.execute(f"create or replace temp table {relation} as from {relation} limit {SAMPLE_ROWS}")
+        connection.execute(f"create or replace temp table {temp_table} as from {temp_table} limit {SAMPLE_ROWS}")
         rows = SAMPLE_ROWS
     return FileSample(
         file_patterns,
         path,
-        relation,
+        temp_table,
         rows,
         is_whole,
         types,
@@ -164,7 +164,7 @@ def take_sample(connection: Connection, file_patterns: tuple[str, ...], path: st
 
 
 def with_value_facts(connection: Connection, sample: FileSample, dbt_vars: Mapping[str, Any]) -> FileSample:
-    """Return a sample with the facts about its columns' values filled in.
+    """Return a sample with ``column_facts`` and ``time_facts`` filled in.
 
     Parameters
     ----------
@@ -179,8 +179,8 @@ def with_value_facts(connection: Connection, sample: FileSample, dbt_vars: Mappi
     )
 
 
-def mean_values_per_item(connection: Connection, sample: FileSample, item_column: str, column: str) -> float:
-    """Return the mean number of different values of ``column`` that rows of one item have; 0 without values."""
+def mean_distinct_values_per_item(connection: Connection, sample: FileSample, item_column: str, column: str) -> float:
+    """Return how many distinct values of ``column`` an item has on average; 0 if the column has no values."""
     pairs = f"select distinct {quoted(item_column)} as item, {quoted(column)} as value from {sample.relation}"
     row = connection.execute(
         f"select count(*) / nullif(count(distinct item), 0) from ({pairs}) where item is not null and value is not null"
@@ -190,7 +190,7 @@ def mean_values_per_item(connection: Connection, sample: FileSample, item_column
 
 @dataclass(frozen=True)
 class _FileOptions:
-    """The reading options that a file needs, with remarks that say why."""
+    """The reading options that a file needs, with remarks for the user that say why."""
 
     read_options: ReadOptions
     first_line: str = ""
@@ -199,7 +199,7 @@ class _FileOptions:
 
 
 def _text_file_options(file: InputFile) -> _FileOptions:
-    """Tell the reading options of a text file by its first bytes."""
+    """Guess from a text file's first bytes the reading options that it needs."""
     beginning = first_bytes(file.path, file.compression)
     encoding = likely_encoding(beginning)
     remarks: tuple[str, ...] = ()
@@ -228,24 +228,26 @@ def _non_ascii_words(text: str) -> str:
     return " " + ", ".join(f"'{word[:_EXAMPLE_LENGTH]}'" for word in words) if words else " nothing unusual"
 
 
-def _copy_rows(connection: Connection, source: LoadSource, relation: str) -> tuple[dict[str, str], list[str]]:
-    """Copy a file's first rows to a temporary table; return the types of its columns, and remarks."""
+def _copy_rows(connection: Connection, source: LoadSource, temp_table: str) -> tuple[dict[str, str], list[str]]:
+    """Copy a file's first rows to the temporary table ``temp_table``; return the file's column types, and remarks."""
 
-    def copy(_: LoadSource, files: FileRelation) -> tuple[dict[str, str], list[str]]:
+    def copy_first_rows(_: LoadSource, file_relation: FileRelation) -> tuple[dict[str, str], list[str]]:
         # one row more than the sample holds is read, to learn whether the file has more
-        connection.execute(f"create or replace temp table {relation} as from {files.sql} limit {SAMPLE_ROWS + 1}")
-        few = files.unreadable_examples[:1]
-        return files.column_types, [f"{files.unreadable_count:,} rows can't be read; the first: {text}" for text in few]
+        connection.execute(
+            f"create or replace temp table {temp_table} as from {file_relation.sql} limit {SAMPLE_ROWS + 1}"
+        )
+        count, first = file_relation.unreadable_row_count, file_relation.unreadable_row_examples[:1]
+        return file_relation.column_types, [f"{count:,} rows can't be read; the first: {text}" for text in first]
 
-    return read_readable_rows(connection, source, copy)
+    return read_readable_rows(connection, source, copy_first_rows)
 
 
 def _column_facts(
-    connection: Connection, relation: str, types: Mapping[str, str], variables: Mapping[str, Any]
+    connection: Connection, relation: str, column_types: Mapping[str, str], dbt_vars: Mapping[str, Any]
 ) -> dict[str, ColumnFacts]:
-    rule = staging_rules(variables).text_sql
+    rule = staging_rules(dbt_vars).text_sql
     facts = {}
-    for name in types:
+    for name in column_types:
         text = rule(quoted(name))
         row = connection.execute(
             f"select count(value), count(distinct value), left(min(value), {_EXAMPLE_LENGTH}), "
@@ -256,16 +258,17 @@ def _column_facts(
 
 
 def _all_time_facts(
-    connection: Connection, relation: str, types: Mapping[str, str], dbt_vars: Mapping[str, Any]
+    connection: Connection, relation: str, column_types: Mapping[str, str], dbt_vars: Mapping[str, Any]
 ) -> dict[str, TimeFacts]:
+    """Return facts about columns that are named like times; if they have no values, about columns that hold times."""
     names = (*EVENT_NAMES["event_at"], *ITEM_COLUMN_NAMES["updated_at"])
-    found = columns_with_names(types, names)
+    found = columns_with_names(column_types, names)
     times = {name: _time_facts(connection, relation, name, dbt_vars) for name in found}
     if any(facts.value_count for facts in times.values()):
         return times
-    # the test has few rows, because the regular expressions of the time rules are slow
+    # few rows are tested, because the regular expressions by which times are read are slow
     connection.execute(f"create or replace temp table few_rows as from {relation} limit {UNNAMED_TIME_ROWS}")
-    may_be_times = [name for name in types if name not in found and _may_be_times(connection, "few_rows", name)]
+    may_be_times = [name for name in column_types if name not in found and _may_be_times(connection, "few_rows", name)]
     unnamed = {name: _time_facts(connection, "few_rows", name, dbt_vars) for name in may_be_times}
     return {
         name: facts
@@ -274,26 +277,26 @@ def _all_time_facts(
     }
 
 
-def _may_be_times(connection: Connection, relation: str, name: str) -> bool:
-    """Tell whether values of a column may be times: long numbers, or texts of three parts as dates are."""
+def _may_be_times(connection: Connection, relation: str, column: str) -> bool:
+    """Tell whether most values of a column look like times: long numbers, or texts of three parts, as dates are."""
     pattern = "'^[0-9]{8,19}([.][0-9]*)?$|[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}[-/., ]+[0-9]{1,4}'"
-    values = f"(select cast({quoted(name)} as varchar) as value from {relation} where {quoted(name)} is not null)"
+    values = f"(select cast({quoted(column)} as varchar) as value from {relation} where {quoted(column)} is not null)"
     count = count_rows(connection, values)
     return count > 0 and count_rows(connection, f"{values} where regexp_matches(value, {pattern})") >= 0.9 * count
 
 
-def _time_facts(connection: Connection, relation: str, name: str, dbt_vars: Mapping[str, Any]) -> TimeFacts:
+def _time_facts(connection: Connection, relation: str, column: str, dbt_vars: Mapping[str, Any]) -> TimeFacts:
     rules = staging_rules(dbt_vars)
     value_count, read, example = connection.execute(
         f"with texts as (select {rules.text_sql('value')} as value from "
-        f"(select cast({quoted(name)} as varchar) as value from {relation})), "
+        f"(select cast({quoted(column)} as varchar) as value from {relation})), "
         f"times as (select value, {rules.time_sql('value')} as instant from texts) "
         "select count(value), count(*) filter (where is_right), "
         "min({'value': value, 'instant': strftime(instant at time zone 'UTC', '%Y-%m-%d %H:%M:%S')}) "
         "filter (where is_right) from (select *, "
         f"instant between {rules.earliest_event_at} and {rules.latest_event_at} as is_right from times)"
     ).fetchall()[0]
-    unread = find_unread_times(connection, relation, quoted(name), dbt_vars)
+    unread = find_unread_times(connection, relation, quoted(column), dbt_vars)
     return TimeFacts(
         value_count, read, example["value"] if example else None, example["instant"] if example else None, unread
     )

@@ -1,20 +1,20 @@
-"""Proposes settings, such as event types or prices, for which the samples give evidence."""
+"""Proposes settings for which the samples give evidence, such as the sign before the decimals of prices."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jobs.loading.proposals.proposed import FeedProposal
+from jobs.loading.proposals.proposal_classes import FeedProposal
 from jobs.loading.source_report import SourceReport
 
 PURCHASE_WORDS = frozenset({"purchase", "purchased", "order", "orders", "buy", "bought", "transaction", "sale", "sold"})
 HISTORY_TYPES = PURCHASE_WORDS | {"rating", "review", "return", "cancellation"}
-"""Event types of shops that have only purchases, ratings and the like: such events form no browsing sessions."""
+"""Event types that record no browsing: if a shop has no others, its events form no browsing sessions."""
 SET: Final = "set"
 OPTION: Final = "option"
 QUESTION: Final = "question"
-MANY_RETURNING = 0.1
-"""The least share of visitors with events on several days for which sequences of whole histories are proposed."""
+MIN_RETURNING_SHARE = 0.1
+"""Sequences of whole histories are proposed if at least this share of visitors has events on several days."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class SettingProposal:
     Attributes
     ----------
     table : str
-        The table of ``nextmart.toml``: empty or ``vars``.
+        The table of ``nextmart.toml`` to which the setting belongs: ``vars``, or empty for none.
     key : str
     value : any
         A text, number or boolean, or a list or table of texts, numbers and booleans.
     evidence : str
     status : str
-        ``SET``; or ``OPTION`` or ``QUESTION``, which are written as comments, for the user to choose.
+        ``SET``: written as a setting. ``OPTION`` and ``QUESTION``: written as a comment, for the user to choose.
     """
 
     table: str
@@ -41,7 +41,7 @@ class SettingProposal:
 
 
 def propose_settings(feeds: Collection[FeedProposal]) -> list[SettingProposal]:
-    """Propose settings by the results of the feeds' trials."""
+    """Propose settings from the reports of the trials in which the feeds' samples were loaded."""
     event_feeds = [feed for feed in feeds if feed.kind == "events" and feed.trial]
     item_feeds = [feed for feed in feeds if feed.kind == "items" and feed.trial]
     settings = _model_settings(item_feeds) if event_feeds else []
@@ -52,7 +52,7 @@ def propose_settings(feeds: Collection[FeedProposal]) -> list[SettingProposal]:
 
 def _model_settings(item_feeds: Collection[FeedProposal]) -> list[SettingProposal]:
     reports = [feed.trial.report for feed in item_feeds if feed.trial]
-    texts = sum(report.items_with_text for report in reports)
+    texts = sum(report.items_with_text_count for report in reports)
     if texts:
         return []
     rows = sum(report.row_count for report in reports)
@@ -65,7 +65,7 @@ def _model_settings(item_feeds: Collection[FeedProposal]) -> list[SettingProposa
 
 
 def _history_settings(event_feeds: Collection[FeedProposal]) -> list[SettingProposal]:
-    reports = [(feed.trial.report, feed.trial.returning_visitors) for feed in event_feeds if feed.trial]
+    reports = [(feed.trial.report, feed.trial.returning_visitor_count) for feed in event_feeds if feed.trial]
     types: dict[str, int] = {}
     for report, _ in reports:
         for name, count in report.event_type_counts.items():
@@ -79,7 +79,7 @@ def _history_settings(event_feeds: Collection[FeedProposal]) -> list[SettingProp
     settings = []
     if all(name.lower() in HISTORY_TYPES for name in types):
         evidence = f"no event is one of browsing ({', '.join(types)}), and {returned}"
-        status = SET if returning >= MANY_RETURNING * visitors else OPTION
+        status = SET if returning >= MIN_RETURNING_SHARE * visitors else OPTION
         settings.append(SettingProposal("vars", "sequence_scope", "visitor", evidence, status))
         if purchases and len(purchases) < len(types):
             others = ", ".join(f"{name} {count:,}" for name, count in types.items() if name not in purchases)
@@ -94,20 +94,23 @@ def _history_settings(event_feeds: Collection[FeedProposal]) -> list[SettingProp
     return settings
 
 
-def _price_settings(reports: Collection[SourceReport]) -> list[SettingProposal]:
-    unread = [value for report in reports for value in report.column_reports["price"].unread_examples]
+def _price_settings(item_reports: Collection[SourceReport]) -> list[SettingProposal]:
+    unread = [value for report in item_reports for value in report.column_reports["price"].unread_examples]
     if not unread:
         return []
     count = sum(
-        report.column_reports["price"].given_count - report.column_reports["price"].readable_count for report in reports
+        report.column_reports["price"].given_count - report.column_reports["price"].readable_count
+        for report in item_reports
     )
     evidence = f"{count:,} prices can't be read, such as '{unread[0]}': which sign is the decimal one?"
     return [SettingProposal("vars", "price_decimal_sign", sign, evidence, QUESTION) for sign in (",", ".")]
 
 
-def _availability_settings(reports: Collection[SourceReport]) -> list[SettingProposal]:
+def _availability_settings(item_reports: Collection[SourceReport]) -> list[SettingProposal]:
     unread = {
-        word: count for report in reports for word, count in report.column_reports["available"].unread_examples.items()
+        word: count
+        for report in item_reports
+        for word, count in report.column_reports["available"].unread_examples.items()
     }
     if not unread:
         return []

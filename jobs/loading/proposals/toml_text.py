@@ -1,9 +1,9 @@
-"""Writes proposals as the text of a ``nextmart.toml``; names and values from files are escaped."""
+"""Makes the text of a ``nextmart.toml`` from proposals, with escaped names and values of the users' files."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from jobs.loading.proposals.proposed import FeedProposal, KeyProposal, UserQuestion
+from jobs.loading.proposals.proposal_classes import FeedProposal, KeyProposal, UserQuestion
 from jobs.loading.proposals.settings import OPTION, QUESTION, SET, SettingProposal
 from jobs.loading.report_text import report_lines, report_warnings
 
@@ -31,18 +31,20 @@ def toml_value(value: Any) -> str:
 
 
 def settings_file_text(
-    feeds: Mapping[str, FeedProposal], settings: Collection[SettingProposal], problems: Collection[str] = ()
+    feeds: Mapping[str, FeedProposal],
+    settings: Collection[SettingProposal],
+    problems_of_left_out_files: Collection[str] = (),
 ) -> str:
     """Return the text of a whole ``nextmart.toml``.
 
     Parameters
     ----------
     feeds : feed's name -> FeedProposal
-    problems : collection of str
-        Files that are in no feed, and why.
+    problems_of_left_out_files : collection of str
+        A text for each file that is in no feed, which says why.
     """
     parts = [HEADER]
-    for problem in problems:
+    for problem in problems_of_left_out_files:
         parts += _comment_lines(f"Left out: {problem}")
     top = _settings_lines(setting for setting in settings if not setting.table)
     parts += [*top, ""] if top else []
@@ -67,7 +69,7 @@ def _settings_lines(settings: Iterable[SettingProposal]) -> list[str]:
 
 
 def _feed_lines(name: str, feed: FeedProposal) -> list[str]:
-    """Return the lines of a feed; those of a feed that can't be loaded yet are all comments."""
+    """Return the lines of a feed's table in TOML; if the feed can't be loaded yet, all are comments."""
     sample = feed.sample
     looked_at = f"all {sample.row_count:,} rows" if sample.has_all_rows else f"the first {sample.row_count:,} rows"
     comments = [*_comment_lines(f"{sample.sampled_path}: {feed.reason}. Looked at: {looked_at}.")]
@@ -98,7 +100,7 @@ def _feed_lines(name: str, feed: FeedProposal) -> list[str]:
 
 
 def _option_lines(feed: FeedProposal) -> list[str]:
-    """Return the lines with a feed's reading options, without options that its preset sets."""
+    """Return the lines with a feed's reading options, such as ``encoding``, without those that its preset sets."""
     options = feed.sample.read_options
     of_preset = feed.layout.read_options if feed.layout else None
     lines = []
@@ -109,11 +111,11 @@ def _option_lines(feed: FeedProposal) -> list[str]:
     return lines
 
 
-def _map_lines(columns: Collection[KeyProposal]) -> list[str]:
+def _map_lines(column_proposals: Collection[KeyProposal]) -> list[str]:
     lines = []
-    for choice in columns:
-        lines += _comment_lines(choice.evidence)
-        lines.append(f"{choice.key} = {toml_value(choice.map_value)}")
+    for proposal in column_proposals:
+        lines += _comment_lines(proposal.evidence)
+        lines.append(f"{proposal.key} = {toml_value(proposal.map_value)}")
     return lines
 
 
@@ -132,9 +134,9 @@ def _trial_lines(feed: FeedProposal) -> list[str]:
         return []
     lines = _comment_lines(f"What the loader makes of {'these' if feed.sample.has_all_rows else 'the first'} rows:")
     lines += [f"# {_one_line(line)}" for line in report_lines(trial.report)]
-    if trial.deduplicated_count < trial.read_count and feed.kind == "events":
+    if trial.count_without_repeats < trial.read_count and feed.kind == "events":
         lines += _comment_lines(
-            f"  rows that repeat another row, and count once: {trial.read_count - trial.deduplicated_count:,}"
+            f"  rows that repeat another row, and count once: {trial.read_count - trial.count_without_repeats:,}"
         )
     for note in (*trial.notes, *report_warnings(trial.report)):
         lines += _comment_lines(f"WARN: {note.removeprefix('warning: ')}")
@@ -142,7 +144,7 @@ def _trial_lines(feed: FeedProposal) -> list[str]:
 
 
 def _comment_lines(text: str, mark: str = " ") -> list[str]:
-    """Return a text as comment lines of limited width; ``mark`` follows the ``#`` of the first line."""
+    """Return a text as comment lines of limited width; the first line begins with ``#`` and ``mark``."""
     lines, line = [], ""
     for word in _one_line(text).split(" "):
         if line and len(line) + len(word) + 1 > _LINE_WIDTH - 2:
@@ -156,7 +158,7 @@ def _comment_lines(text: str, mark: str = " ") -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    """Return a text without line ends and control characters, which would end a comment or move a terminal's cursor."""
+    """Return a text without line ends, which would end a comment, and without control characters."""
     one_line = " ".join(text.splitlines())
     return "".join(character if character.isprintable() else "�" for character in one_line)
 

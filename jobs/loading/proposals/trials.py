@@ -16,7 +16,7 @@ from jobs.loading.report import report_source
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import LoadSource
 from jobs.loading.staging_rules import staging_rules
-from jobs.loading.suspicions import odd_session_share, session_notes
+from jobs.loading.suspicions import notes_on_split_sessions, share_of_split_sessions
 from jobs.warehouse.connection import Connection, count_rows
 
 
@@ -30,27 +30,27 @@ class FeedTrial:
         The report that ``nextmart load`` would print.
     notes : tuple of str
         The warnings that ``nextmart load`` would print.
-    session_notes : tuple of str
+    split_session_notes : tuple of str
         Those of the notes that say that ``source_session_id`` does not identify sessions.
-    odd_session_share : float
+    split_session_share : float
         The share of the sessions that have several visitors, or last longer than ``max_source_session_hours``.
-    read_count, deduplicated_count : int
-        The numbers of rows that were read, and of those that don't repeat another.
-    returning_visitors : int
+    read_count, count_without_repeats : int
+        The number of rows that were read, and the number without repeated rows.
+    returning_visitor_count : int
         The number of visitors who have events on several days; 0 for items.
     """
 
     report: SourceReport
     notes: tuple[str, ...]
-    session_notes: tuple[str, ...]
-    odd_session_share: float
+    split_session_notes: tuple[str, ...]
+    split_session_share: float
     read_count: int
-    deduplicated_count: int
-    returning_visitors: int
+    count_without_repeats: int
+    returning_visitor_count: int
 
 
 def layout_keeps_rows(connection: Connection, sample: FileSample, layout: FileLayout) -> bool:
-    """Tell whether any row of a sample meets the condition of a layout; the sample has the layout's columns."""
+    """Tell whether any row of a sample, which has the layout's columns, meets the layout's condition."""
     files = relation_of_layout(FileRelation(sample.relation, dict(sample.column_types)), layout)
     try:
         return bool(count_rows(connection, f"(from {files.sql} where {layout.where_sql or 'true'} limit 1)"))
@@ -67,19 +67,19 @@ def try_feed(
 ) -> FeedTrial:
     """Load a sample by a proposed feed, and return the report and the warnings of the load.
 
-    Items are appended to ``raw.items``, so that events that are tried later find them.
+    Rows of items go into ``raw.items``, so that the trial of a feed of events finds these items.
 
     Parameters
     ----------
     layout : FileLayout, optional
-        The layout of the feed's preset.
+        The layout of the feed's preset; None without a preset.
     dbt_vars : mapping
         Values of the dbt vars.
 
     Raises
     ------
     NextmartError
-        If the feed keeps no row, or an expression of its map fails.
+        If no row meets the feed's condition, or an expression of its map fails.
     """
     files = FileRelation(sample.relation, dict(sample.column_types))
     if layout:
@@ -91,21 +91,21 @@ def try_feed(
     rules = staging_rules(dbt_vars)
     returning = 0
     sessions: list[str] = []
-    odd_sessions = 0.0
+    split_sessions = 0.0
     if source.table == "events":
         day = f"cast({rules.time_sql('event_at')} as date)"
         returning = count_rows(
             connection, f"(select visitor_id from incoming group by visitor_id having count(distinct {day}) > 1)"
         )
         if "source_session_id" in arrivals.given_columns:
-            sessions = session_notes(connection, dbt_vars)
-            odd_sessions = odd_session_share(connection, dbt_vars)
+            sessions = notes_on_split_sessions(connection, dbt_vars)
+            split_sessions = share_of_split_sessions(connection, dbt_vars)
     return FeedTrial(
         report_source(connection, source.table, rules),
         tuple(note.removeprefix(f"{source.path}: ") for note in arrivals.notes),
         tuple(sessions),
-        odd_sessions,
+        split_sessions,
         arrivals.read_count,
-        arrivals.deduplicated_count,
+        arrivals.count_without_repeats,
         returning,
     )

@@ -38,15 +38,15 @@ def copy_to_targets(
     }
 
 
-def require_all_targets_copied(outcomes: Mapping[str, Mapping[str, Any]], published_file: Path) -> None:
+def require_all_targets_copied(copy_outcomes: Mapping[str, Mapping[str, Any]], published_file: Path) -> None:
     """Raise NextmartError if a target could not get the present publication; the message says why, and what to type.
 
     Parameters
     ----------
-    outcomes
+    copy_outcomes
         What :func:`copy_to_targets` returned.
     """
-    if problems := problem_lines(outcomes):
+    if problems := problem_lines(copy_outcomes):
         raise NextmartError(
             "\n".join(
                 [
@@ -58,9 +58,9 @@ def require_all_targets_copied(outcomes: Mapping[str, Mapping[str, Any]], publis
         )
 
 
-def problem_lines(outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def problem_lines(copy_outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return a line for people on each target that could not get the present publication."""
-    return [f"{setting}: {outcome['problem']}" for setting, outcome in outcomes.items() if "problem" in outcome]
+    return [f"{setting}: {outcome['problem']}" for setting, outcome in copy_outcomes.items() if "problem" in outcome]
 
 
 def _copy_to_target(

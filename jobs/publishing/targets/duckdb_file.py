@@ -24,7 +24,12 @@ COUNT_PUBLICATION_TABLES: Final = """
 
 
 def write_duckdb(published_file: Path, target_file: Path) -> int:
-    """Copy the published file, verify the copy byte by byte, and swap it in; return the number of rows of its tables.
+    """Copy the published file to the target, and verify the copy byte by byte before it replaces the file there.
+
+    Returns
+    -------
+    int
+        The number of rows of all tables together.
 
     Raises
     ------
@@ -38,7 +43,7 @@ def write_duckdb(published_file: Path, target_file: Path) -> int:
     _require_replaceable(target_file, published_file)
     target_file.parent.mkdir(parents=True, exist_ok=True)
     unfinished_file = unfinished_path(target_file)
-    remove_database(unfinished_file)  # a killed publish may have left a file there
+    remove_database(unfinished_file)  # a publish that was killed may have left an unfinished file
     try:
         with creating_private_files():
             shutil.copyfile(published_file, unfinished_file)

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from jobs.publish_targets import PublishTarget
 from jobs.publishing.targets.published_tables import PublishedTable, open_published_file
-from jobs.warehouse.attached import attach_database
+from jobs.warehouse.attached_databases import attach_database
 from jobs.warehouse.connection import Connection, literal, quoted, transaction
 
 
 def write_ducklake(published_file: Path, target: PublishTarget, setting_name: str) -> int:
-    """Write the published tables to a schema of a DuckLake; return the number of rows."""
+    """Write the published tables to a schema of a DuckLake; return the number of rows of all tables together."""
     with open_published_file(published_file) as (connection, tables):
         attach_database(connection, "target", target.database(), setting_name)
         schema = f"target.{quoted(target.schema_name)}"

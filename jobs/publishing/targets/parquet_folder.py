@@ -1,4 +1,4 @@
-"""The publish target ``parquet``: a folder with a folder of Parquet files for each of the newest publications.
+"""The publish target ``parquet``: a folder that holds a subfolder of Parquet files for each of the newest publications.
 
 The link ``current`` leads to the files of the newest publication, and is replaced by a rename. The files of the
 publication before it stay until the next publication, for readers who have them open. A reader who needs several files
@@ -20,12 +20,17 @@ VERSIONS: Final = "versions"
 
 
 def write_parquet(published_file: Path, folder: Path, *, keep_previous_files: bool = True) -> int:
-    """Write a Parquet file for each published table, and let the link ``current`` lead to them; return their row count.
+    """Write a Parquet file for each published table, and point the link ``current`` at the folder of these files.
 
     Parameters
     ----------
     keep_previous_files : bool
         Whether the files of the previous publication stay, for readers who have them open.
+
+    Returns
+    -------
+    int
+        The number of rows of all tables together.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """The publish target ``postgres``: a schema of a PostgreSQL database.
 
-The new tables are written to a second schema, and one transaction gives it the name of the first. So a reader sees all
-tables of one publication, and never waits for the copying. Grants on the old tables, and other people's views of them,
-go over to the new tables (``sql/publishing/swap_schema.sql``).
+The new tables are written to a second schema, which then gets the name of the first in one transaction. So a reader
+sees all tables of one publication, and never waits for the copying. Grants on the old tables, and other people's views
+of them, go over to the new tables (``sql/publishing/swap_schema.sql``).
 """
 
 import re
@@ -15,7 +15,7 @@ from jobs.errors import NextmartError
 from jobs.files import sql_text
 from jobs.publish_targets import PublishTarget
 from jobs.publishing.targets.published_tables import PublishedTable, open_published_file
-from jobs.warehouse.attached import attach_database
+from jobs.warehouse.attached_databases import attach_database
 from jobs.warehouse.connection import Connection, literal, quoted
 
 PRIMARY_KEYS: Final = {
@@ -35,7 +35,7 @@ SEARCHED_COLUMNS: Final = ("visitor_id", "item_id")
 
 
 def write_postgres(published_file: Path, target: PublishTarget, setting_name: str) -> int:
-    """Write the published tables to a schema of a PostgreSQL database, in place of its tables; return the row count.
+    """Replace the tables of a PostgreSQL schema by the published tables; return the number of rows of all of them.
 
     Raises
     ------

@@ -49,7 +49,7 @@ class PublishedTable:
         return f"published.recommendations.{quoted(self.name)}"
 
     def require_same_row_count(self, connection: Connection, copy_name: str) -> None:
-        """Raise NextmartError unless a copy of the table has as many rows; ``copy_name`` is SQL that names the copy."""
+        """Raise NextmartError unless the table's copy has as many rows; ``copy_name`` is SQL that names the copy."""
         count = count_rows(connection, copy_name)
         if count != self.row_count:
             raise NextmartError(f"the copy of {self.name} holds {count:,} rows, not {self.row_count:,}")

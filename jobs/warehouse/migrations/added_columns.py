@@ -6,7 +6,7 @@ from jobs.warehouse.own_tables import is_own_table
 
 
 def add_column(connection: duckdb.DuckDBPyConnection, table: str, column: str, column_type: str) -> bool:
-    """Add a column to a table, if the warehouse has the table; return whether it has.
+    """Add a column to a table if the warehouse has the table; return whether the warehouse has it.
 
     A user's view that stands in for a table stays as it is.
 

@@ -1,6 +1,7 @@
-"""Each row of ``ml.recommendations`` has the hash of the sequence from which it was made.
+"""Gives each row of ``ml.recommendations`` the hash of the sequence of events from which it was made.
 
-Of older rows the sequence is unknown. They get the hash 0, so that every visitor gets a new list the next night.
+Older rows don't say from which sequence they were made. They get the hash 0, so that every visitor gets a new list the
+next night.
 """
 
 import duckdb

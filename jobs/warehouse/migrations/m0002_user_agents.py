@@ -1,4 +1,4 @@
-"""Events have the user agent of the visitor's browser, by which bots are told."""
+"""Gives events the user agent of the visitor's browser, by which bots are recognized."""
 
 import duckdb
 

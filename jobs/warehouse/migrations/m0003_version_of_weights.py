@@ -1,4 +1,4 @@
-"""Models have the version of their weights' layout; those stored before have none, and are trained again."""
+"""Gives models the version of the layout of their stored weights; older models have none, and are trained again."""
 
 import duckdb
 

@@ -1,4 +1,7 @@
-"""Null words, prices, times and words for availability are read in more ways than before; no table changes."""
+"""Records that values of the user's files are read in more ways than before; no table changes.
+
+The values are prices, times, words for availability, and words that mean null, such as NA.
+"""
 
 import duckdb
 
@@ -6,4 +9,4 @@ FULL_REFRESH = "events that were built before keep the former reading of times a
 
 
 def upgrade(connection: duckdb.DuckDBPyConnection) -> None:
-    """Change nothing: the step stands here for what it says of rows that were built before."""
+    """Change nothing: this migration exists for its ``FULL_REFRESH``, which says what older rows keep."""

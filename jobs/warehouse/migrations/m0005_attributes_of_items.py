@@ -1,6 +1,7 @@
-"""Items have attributes: columns of the user's files that nextmart doesn't know, with their history.
+"""Gives items attributes: values of columns of the user's files that nextmart has no column for.
 
-dbt would add the columns of the history itself, and then make a new version of every item.
+The table ``catalog.item_history`` gets its columns here, because dbt would make a new version of every item if it added
+them.
 """
 
 import duckdb

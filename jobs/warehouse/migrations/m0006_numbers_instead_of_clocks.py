@@ -1,6 +1,6 @@
-"""Runs, models and decisions have numbers that say which came first; a clock can be wrong, and can be set back.
+"""Numbers runs, models and decisions about the live model in their order, because a clock can be wrong or set back.
 
-Older rows get their numbers by their times.
+Rows from before get their numbers by their times.
 """
 
 import duckdb
@@ -31,8 +31,9 @@ NUMBER_DECISIONS = """
 
 
 def upgrade(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add the numbers to the tables of ``ml``, and to models the latest arrival that they could learn from."""
-    # all columns first: DuckDB can't alter a table again that the same transaction has updated
+    """Add the numbers to tables of ``ml``; add to ``ml.models`` the latest ``loaded_at`` of events to learn from."""
+    # all columns are added before any update, because DuckDB can't alter a table again that the same transaction has
+    # updated
     has_runs = add_column(connection, "ml.job_runs", "run_number", "bigint")
     has_models = add_column(connection, "ml.models", "model_number", "bigint")
     has_decisions = add_column(connection, "ml.champions", "decision_number", "bigint")

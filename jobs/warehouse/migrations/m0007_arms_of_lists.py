@@ -1,6 +1,7 @@
-"""Adds the column ``arm`` to the tables of lists: whether a list was made for the arm ``model`` or ``control``.
+"""Adds to the tables of lists the column ``arm``: the arm of the experiment for which a list was made.
 
-The setting [arms] divides visitors into the two. All lists that exist before the upgrade get the arm ``model``.
+The setting [arms] divides visitors into the arms ``model`` and ``control``. All lists that exist
+before the upgrade get the arm ``model``.
 """
 
 import duckdb

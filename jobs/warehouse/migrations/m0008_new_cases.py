@@ -1,6 +1,6 @@
-"""Ranks of validation cases say which of the cases are new, so that each case counts once when models are compared.
+"""Lets ``ml.model_ranks`` say which validation cases were new, so that each counts once when models are compared.
 
-Of models measured before, it is not known.
+For models that were measured before, it is not known which cases were new.
 """
 
 import duckdb

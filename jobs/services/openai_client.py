@@ -9,7 +9,6 @@ import httpx2
 import openai
 
 from jobs.errors import UsageError, redact
-from jobs.services.address import require_valid_openai_address
 from jobs.services.errors import (
     ActionNeededError,
     RequestRefusedError,
@@ -18,6 +17,7 @@ from jobs.services.errors import (
     ServiceUnavailableError,
     WrongAnswerError,
 )
+from jobs.services.openai_address import require_valid_openai_address
 
 EMBEDDING_SERVICE = "the embedding service"  # error messages call the service that embeds texts by this name
 
@@ -61,18 +61,18 @@ def to_service_error(error: openai.OpenAIError, model_name: str, service_name: s
         if isinstance(error, openai.APIResponseValidationError):
             return WrongAnswerError(f"{service_name}'s answer can't be read: {message}")
         return ServiceUnavailableError(f"{service_name} can't be reached: {message}")
-    retry_after = _retry_after(error.response.headers)
+    retry_after_seconds = _retry_after_seconds(error.response.headers)
     status = error.status_code
     if status == 429 and error.code == "insufficient_quota":
         return ActionNeededError(
             f"the quota of OPENAI_API_KEY is used up: add credit or raise its limit, then run again ({message})"
         )
     if status == 429:
-        return ServiceBusyError(f"{service_name} is busy: {message}", retry_after=retry_after)
+        return ServiceBusyError(f"{service_name} is busy: {message}", retry_after_seconds=retry_after_seconds)
     if status in (400, 413, 422):
         return RequestRefusedError(f"{service_name} refuses: {message}")
     if status in (408, 409, 425) or status >= 500:
-        return ServiceUnavailableError(f"{service_name} fails: {message}", retry_after=retry_after)
+        return ServiceUnavailableError(f"{service_name} fails: {message}", retry_after_seconds=retry_after_seconds)
     if status in (401, 403):
         return ActionNeededError(f"{service_name} doesn't accept OPENAI_API_KEY: check it, then run again ({message})")
     if status == 404:
@@ -101,7 +101,7 @@ def translate_openai_errors(model_name: str, service_name: str = EMBEDDING_SERVI
         raise ServiceUnavailableError(f"{service_name}'s answer can't be read; is OPENAI_BASE_URL right?") from error
 
 
-def _retry_after(headers: Any) -> float | None:
+def _retry_after_seconds(headers: Any) -> float | None:
     """Return how many seconds a response asks the client to wait.
 
     None if the header is absent, is a date, or is not a positive number.

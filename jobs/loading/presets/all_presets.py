@@ -1,8 +1,8 @@
-"""The list of all presets, and a look-up by name."""
+"""Lists all presets, and returns a preset by its name."""
 
 from typing import Final
 
-from jobs.errors import UsageError, nearest
+from jobs.errors import UsageError, nearest_name_hint
 from jobs.loading.presets.ga4 import GA4
 from jobs.loading.presets.layout import Preset
 from jobs.loading.presets.movielens import MOVIELENS
@@ -23,8 +23,8 @@ def preset(preset_name: str) -> Preset:
     Raises
     ------
     UsageError
-        If no preset has that name; the message names the most similar name, or all names.
+        If no preset has that name; the message says which names are similar, or which names there are.
     """
     if preset_name not in PRESETS:
-        raise UsageError(f"there is no preset '{preset_name}'; {nearest(preset_name, PRESETS)}")
+        raise UsageError(f"there is no preset '{preset_name}'; {nearest_name_hint(preset_name, PRESETS)}")
     return PRESETS[preset_name]

@@ -35,18 +35,18 @@ class TextDialect:
     delimiter : str
         What stands between fields.
     newline : bytes
-        The line end of the header, or of the first row where there is no header.
+        The line end of the header, or of the first row if there is no header.
     skipped_line_count : int
-        The number of lines before the header, or before the first row where there is no header.
+        The number of lines before the header, or before the first row if there is no header.
     header_line_count : int
         The number of lines of the header; 0 if there is none.
     column_names : tuple of str
         The names of the columns, each once.
     first_line : str
         The unparsed text of the header, or of the first row.
-    bytes_before_rows : int
+    byte_count_before_rows : int
         The number of bytes before the first row.
-    has_one_newline : bool
+    has_uniform_newlines : bool
         Whether all lines up to and including ``first_line`` have the same line end, and no quoted value among them
         holds a line end. Otherwise DuckDB may choose a wrong line end, and lose rows.
     """
@@ -57,8 +57,8 @@ class TextDialect:
     header_line_count: int
     column_names: tuple[str, ...]
     first_line: str
-    bytes_before_rows: int = 0
-    has_one_newline: bool = True
+    byte_count_before_rows: int = 0
+    has_uniform_newlines: bool = True
 
 
 def likely_encoding(first_bytes: bytes) -> str | None:
@@ -79,7 +79,9 @@ def likely_encoding(first_bytes: bytes) -> str | None:
     return None
 
 
-def dialect_of_text(first_bytes: bytes, delimiter: str | None, columns: tuple[str, ...] | None) -> TextDialect | None:
+def dialect_of_text(
+    first_bytes: bytes, delimiter: str | None, column_names: tuple[str, ...] | None
+) -> TextDialect | None:
     """Return the dialect and the header of a text file by its first bytes, or None if the file has no line.
 
     Parameters
@@ -88,7 +90,7 @@ def dialect_of_text(first_bytes: bytes, delimiter: str | None, columns: tuple[st
         The first bytes of the file, in UTF-8; a byte order mark may stand before them.
     delimiter : str, optional
         The delimiter; None: the first line says it.
-    columns : tuple of str, optional
+    column_names : tuple of str, optional
         The names of the columns of a file without a header; None: the first line has them.
     """
     bom = len(_UTF_8_BOM) if first_bytes.startswith(_UTF_8_BOM) else 0
@@ -110,27 +112,28 @@ def dialect_of_text(first_bytes: bytes, delimiter: str | None, columns: tuple[st
     first = b"".join(line.text + line.line_end for line in lines[skip:last]) + lines[last].text
     first_line = first.decode("utf-8", errors="replace")
     newline = lines[last].line_end or b"\n"
-    has_one_newline = last == skip and all(line.line_end == newline for line in lines[:last])
-    if not delimiter and columns and len(columns) > 1:
-        delimiter = _delimiter_of_width([_decoded_line(line) for line in lines[skip : skip + 100]], len(columns))
-    delimiter = delimiter or (" " if is_access_log(first_line) else _most_frequent_delimiter(first_line))
-    if columns:
+    has_uniform_newlines = last == skip and all(line.line_end == newline for line in lines[:last])
+    if not delimiter and column_names and len(column_names) > 1:
+        delimiter = _delimiter_of_width([_decoded_line(line) for line in lines[skip : skip + 100]], len(column_names))
+    delimiter = delimiter or (" " if is_access_log_line(first_line) else _most_frequent_delimiter(first_line))
+    if column_names:
         offset = bom + sum(len(line.text + line.line_end) for line in lines[:skip])
-        return TextDialect(delimiter, newline, skip, 0, columns, first_line, offset, has_one_newline)
+        return TextDialect(delimiter, newline, skip, 0, column_names, first_line, offset, has_uniform_newlines)
     offset = bom + sum(len(line.text + line.line_end) for line in lines[: last + 1])
     names = _unique_names(_split_line(first_line, delimiter))
-    return TextDialect(delimiter, newline, skip, last + 1 - skip, names, first_line, offset, has_one_newline)
+    return TextDialect(delimiter, newline, skip, last + 1 - skip, names, first_line, offset, has_uniform_newlines)
 
 
-def is_access_log(line: str) -> bool:
+def is_access_log_line(line: str) -> bool:
     """Tell whether a line has a web server's Common or Combined Log Format."""
     return bool(_ACCESS_LOG_PATTERN.fullmatch(line))
 
 
-def lines_before_table(first_bytes: bytes) -> tuple[int, str] | None:
-    """Return the number of lines, such as a title, before a file's table, and the table's delimiter, or None.
+def count_lines_before_table(first_bytes: bytes) -> tuple[int, str] | None:
+    """Return the number of lines before a file's table, such as a title, and the table's delimiter.
 
-    A file has such lines if its first line has no delimiter and later lines all have the same number of columns.
+    Return None if there are no such lines. A file has them if its first line has no delimiter and later lines all have
+    the same number of columns, at least two.
 
     Parameters
     ----------
@@ -169,7 +172,10 @@ class _Line(NamedTuple):
 
 
 def _first_lines(first_bytes: bytes) -> list[_Line]:
-    """Return the first lines of a text with their line ends: a hundred or so, without an empty last line."""
+    """Return the first ``_HEAD_LINES`` lines of a text with their line ends, and the rest of the text as one more line.
+
+    An empty last line is left out.
+    """
     parts = re.split(rb"(\r\n|\n|\r)", first_bytes, maxsplit=_HEAD_LINES)
     lines = [_Line(text, end) for text, end in zip(parts[::2], [*parts[1::2], b""], strict=True)]
     return lines if lines[-1].text else lines[:-1]
@@ -184,7 +190,7 @@ def lines_after_header(first_bytes: bytes, dialect: TextDialect) -> list[str]:
         The first bytes of the file, in UTF-8.
     """
     return (
-        first_bytes[dialect.bytes_before_rows :]
+        first_bytes[dialect.byte_count_before_rows :]
         .decode("utf-8", errors="replace")
         .split(dialect.newline.decode())[:_HEAD_LINES]
     )
@@ -203,7 +209,7 @@ def has_no_header(dialect: TextDialect, next_lines: Sequence[str], known_names: 
     names = [field.strip() for field in _split_line(dialect.first_line, dialect.delimiter)]
     if any(name.lower() in known_names for name in names):
         return False
-    if any(_VALUE_PATTERN.fullmatch(name) for name in names if name) or is_access_log(dialect.first_line):
+    if any(_VALUE_PATTERN.fullmatch(name) for name in names if name) or is_access_log_line(dialect.first_line):
         return True
     rows = [_split_line(line, dialect.delimiter) for line in next_lines]
     return any(
@@ -247,7 +253,7 @@ def _unique_names(fields: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def words_of_expressions(texts: Iterable[str]) -> set[str]:
-    """Return the lower-case words in SQL expressions, and each whole expression."""
-    expressions = [text.lower() for text in texts]
-    return {*expressions, *(word for text in expressions for word in re.findall(r"\w+", text))}
+def words_of_sql_expressions(expressions: Iterable[str]) -> set[str]:
+    """Return the words in SQL expressions and each whole expression, all in lower case."""
+    texts = [expression.lower() for expression in expressions]
+    return {*texts, *(word for text in texts for word in re.findall(r"\w+", text))}

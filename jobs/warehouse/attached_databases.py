@@ -66,7 +66,7 @@ def attach_needed_databases(
 
 @contextmanager
 def name_databases_in_errors(connection: Connection) -> Iterator[None]:
-    """Name the attached databases in errors of a ``with`` block that come from a server which stopped answering."""
+    """If a server stops answering in a ``with`` block, raise an error that names the attached databases."""
     names = sorted(attached_database_names(connection))
     try:
         yield
@@ -85,13 +85,19 @@ def attached_database_names(connection: Connection) -> set[str]:
     return {name for (name,) in rows}
 
 
-def _database_names_in_views(connection: Connection, names: Iterable[str], schemas: Collection[str] | None) -> set[str]:
-    """Return the names that occur in the SQL of the warehouse's views; ``schemas`` restricts the views."""
+def _database_names_in_views(
+    connection: Connection, configured_names: Iterable[str], view_schemas: Collection[str] | None
+) -> set[str]:
+    """Return which configured databases the warehouse's views name in their SQL; None searches views of all schemas."""
     views = connection.execute(
         "select schema_name, sql from duckdb_views() where database_name = current_database() and not internal"
     ).fetchall()
-    texts = [sql for schema, sql in views if schemas is None or schema in schemas]
-    return {name for name in names if any(re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) for text in texts)}
+    texts = [sql for schema, sql in views if view_schemas is None or schema in view_schemas]
+    return {
+        name
+        for name in configured_names
+        if any(re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) for text in texts)
+    }
 
 
 def _require_free_name(connection: Connection, name: str) -> None:
@@ -112,12 +118,12 @@ def _require_free_name(connection: Connection, name: str) -> None:
         )
 
 
-def attach_database(connection: Connection, name: str, database: AttachedDatabase, setting: str) -> None:
+def attach_database(connection: Connection, name: str, database: AttachedDatabase, setting_name: str) -> None:
     """Attach another database to the connection under a name.
 
     Parameters
     ----------
-    setting : str
+    setting_name : str
         Name of the setting that describes the database, for messages: ``[attach.shop]``.
 
     Raises
@@ -127,67 +133,67 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
     NextmartError
         If the extension of DuckDB can't be loaded, or the database refuses. No message shows a password.
     """
-    server, _ = database.server_and_text()
-    database_credentials = credentials(setting, database)
-    _register_secrets(setting, database_credentials)
-    if server is None and database.read_only:
-        _require_file(setting, database, database_credentials.text)
+    server_type, _ = database.server_type_and_text()
+    database_credentials = credentials(setting_name, database)
+    _register_secrets(setting_name, database_credentials)
+    if server_type is None and database.read_only:
+        _require_file(setting_name, database, database_credentials.connection_text)
     options = ["read_only"] if database.read_only else []
     if database.type != "ducklake":  # the connection text of a DuckLake begins with "ducklake:", which tells the type
         options.append(f"type {database.type}")
-    if server == "postgres":  # without a limit, libpq waits minutes for a server that doesn't answer
+    if server_type == "postgres":  # without a limit, libpq waits minutes for a server that doesn't answer
         os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
     try:
-        for extension in _required_extensions(database, server):
+        for extension in _required_extensions(database, server_type):
             load_extension(connection, extension)
-        if database_credentials.secret:
+        if database_credentials.secret_options:
             secret_name = _create_duckdb_secret(connection, name, database_credentials)
             options.append(f"{'meta_secret' if database.type == 'ducklake' else 'secret'} {literal(secret_name)}")
         in_parentheses = f" ({', '.join(options)})" if options else ""
-        connection.execute(f"attach {literal(database_credentials.text)} as {quoted(name)}{in_parentheses}")
+        connection.execute(f"attach {literal(database_credentials.connection_text)} as {quoted(name)}{in_parentheses}")
     except NextmartError as error:
-        raise type(error)(f"{setting}: {error}") from error
+        raise type(error)(f"{setting_name}: {error}") from error
     except duckdb.Error as error:
         message = (
             f"can't attach the {database.type} database, whose path is '{database.path}': "
             f"{_reason_without_connection_text(error)}"
         )
-        raise NextmartError(redact(f"{setting}: {message}")) from None
+        raise NextmartError(redact(f"{setting_name}: {message}")) from None
 
 
-def _register_secrets(setting: str, database_credentials: Credentials) -> None:
+def _register_secrets(setting_name: str, database_credentials: Credentials) -> None:
     """Register the secrets of a database, so that no message of this process shows them."""
-    uri = database_credentials.secret.get("uri", "")
-    password = database_credentials.secret.get("password") or urlsplit(uri).password or ""
+    uri = database_credentials.secret_options.get("uri", "")
+    password = database_credentials.secret_options.get("password") or urlsplit(uri).password or ""
     for secret in (uri, password, unquote(password)):
-        register_secret(secret, f"password of {setting}")
+        register_secret(secret, f"password of {setting_name}")
 
 
-def _require_file(setting: str, database: AttachedDatabase, connection_text: str) -> None:
+def _require_file(setting_name: str, database: AttachedDatabase, connection_text: str) -> None:
     """Raise UsageError if a database's file is missing or, for SQLite, is no SQLite file."""
     file = connection_text.removeprefix("ducklake:")
     file = file.partition(":")[2] if database.type == "ducklake" and re.match(r"(sqlite|duckdb):", file) else file
     if "://" not in file and not Path(file).is_file():
-        raise UsageError(f"{setting}: there is no file {file}")
+        raise UsageError(f"{setting_name}: there is no file {file}")
     if database.type == "sqlite":
         with Path(file).open("rb") as opened:
             beginning = opened.read(16)
         if beginning not in (b"", b"SQLite format 3\0"):
-            raise UsageError(f"{setting}: {file} is no SQLite database")
+            raise UsageError(f"{setting_name}: {file} is no SQLite database")
 
 
-def _required_extensions(database: AttachedDatabase, server: str | None) -> list[str]:
+def _required_extensions(database: AttachedDatabase, server_type: str | None) -> list[str]:
     """Return the names of the extensions that a database needs."""
-    kinds = [database.type, server] if database.type != "ducklake" else ["ducklake", server or "sqlite"]
+    kinds = [database.type, server_type] if database.type != "ducklake" else ["ducklake", server_type or "sqlite"]
     return [extension for kind, extension in EXTENSIONS.items() if kind in kinds]
 
 
 def _create_duckdb_secret(connection: Connection, name: str, database_credentials: Credentials) -> str:
     """Store a database's password as a temporary DuckDB secret, and return the secret's name."""
     secret_name = f"nextmart_{name.lower()}"
-    values = ", ".join(f"{option} {literal(value)}" for option, value in database_credentials.secret.items())
+    values = ", ".join(f"{option} {literal(value)}" for option, value in database_credentials.secret_options.items())
     connection.execute(
-        f"create or replace temporary secret {secret_name} (type {database_credentials.server}, {values})"
+        f"create or replace temporary secret {secret_name} (type {database_credentials.server_type}, {values})"
     )
     return secret_name
 

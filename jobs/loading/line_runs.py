@@ -13,14 +13,14 @@ class LineBuffer:
 
     Parameters
     ----------
-    pieces : iterable of bytes
+    text_pieces : iterable of bytes
         The text.
     newline : bytes
         The one byte that ends a line.
     """
 
-    def __init__(self, pieces: Iterable[bytes], newline: bytes = b"\n") -> None:
-        self._pieces: Iterator[bytes] = iter(pieces)
+    def __init__(self, text_pieces: Iterable[bytes], newline: bytes = b"\n") -> None:
+        self._text_pieces: Iterator[bytes] = iter(text_pieces)
         self._newline = newline
         self._text = b""
         self._position = 0
@@ -29,7 +29,7 @@ class LineBuffer:
     def next_line(self) -> bytes | None:
         """Return the next line with its end, or None after the last one."""
         while (end := self._text.find(self._newline, self._position)) < 0:
-            if not self._read():
+            if not self._read_piece():
                 end = len(self._text) - 1
                 break
         line = self._text[self._position : end + 1]
@@ -43,9 +43,9 @@ class LineBuffer:
         self._position += len(lines)
         return lines
 
-    def step_back(self, size: int) -> None:
-        """Go back ``size`` bytes, so that the end of the last returned text is returned again."""
-        self._position -= size
+    def step_back(self, byte_count: int) -> None:
+        """Go back ``byte_count`` bytes, so that the end of the last returned text is returned again."""
+        self._position -= byte_count
 
     def remember_position(self) -> None:
         """Remember the position before the next line, for ``return_to_remembered_position``."""
@@ -60,9 +60,9 @@ class LineBuffer:
         """Forget the remembered position, so that the text before the next line can be dropped."""
         self._mark = None
 
-    def _read(self) -> bool:
+    def _read_piece(self) -> bool:
         """Read one more piece into the buffer; return False if there is none."""
-        piece = next(self._pieces, None)
+        piece = next(self._text_pieces, None)
         if piece is None:
             return False
         kept = self._position if self._mark is None else self._mark

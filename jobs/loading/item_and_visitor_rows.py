@@ -1,4 +1,7 @@
-"""SQL that appends new rows of items and visitors; columns that a feed lacks keep the values of earlier raw rows."""
+"""Makes the SQL that appends new rows of items and visitors to the raw tables.
+
+A column that a feed lacks gets its value from the newest raw row of the item or visitor.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +16,16 @@ INSERT_NEW_ROWS = """
     with arrived as (select *, {key} as row_key, {is_dated} as is_dated from incoming),
     known as ({known}),
     newest as ({newest}),
-    -- columns that the feed lacks get the item's or visitor's newest known value; an item that a complete feed had
-    -- withdrawn gets the availability from before its withdrawal
+    -- Columns that the feed lacks get the value of the item's or visitor's newest raw row. If a complete feed had
+    -- withdrawn an item, the item gets the availability from before its withdrawal
     whole as (
         select arrived.row_key, arrived.is_dated, coalesce(newest.is_withdrawn, false) as is_withdrawn, {columns}
         from arrived
         left join newest on arrived.row_key = newest.row_key
     ),
-    -- A row of an item or a visitor is new if it differs from the newest row that the raw table has of it. A row with a
-    -- date (updated_at) is new only if it differs from all its rows, unless the item has been withdrawn since. Joins
-    -- whose conditions are comparisons alone take time in proportion to the rows; with an OR they take its square
+    -- A row is new if it differs from the newest raw row of its item or visitor. A row with a date (updated_at) is new
+    -- only if it differs from all raw rows of its item or visitor, unless the item has been withdrawn since. There are
+    -- two joins, because a join with OR in its condition compares each row with each
     unlike_newest as (
         from whole anti join (from known where age = 1) as known on whole.row_key = known.row_key and {same_as_newest}
     )
@@ -46,14 +49,14 @@ ID_COLUMN_OF_TABLE = {"items": "item_id", "visitors": "visitor_id"}
 
 @dataclass(frozen=True)
 class LatestRowRules:
-    """SQL of dbt's staging models: the id of a raw row's item or visitor, and the order that finds its latest row.
+    """SQL expressions by which dbt's staging reads the id of a raw row, and finds the latest raw row of each id.
 
     Attributes
     ----------
     table : str
         ``items`` or ``visitors``.
     id_sql : str
-        SQL of the item's or visitor's id, as staging cleans it; an empty text if the row has none.
+        SQL of the item's or visitor's id as staging cleans it; the id is an empty text if the row has none.
     updated_at_sql : str
         SQL of the instant in ``updated_at``.
     latest_first_sql : str
@@ -67,7 +70,7 @@ class LatestRowRules:
 
 
 def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
-    """Return the SQL of ``stg_items`` or ``stg_visitors`` for an id, and for the latest row of an id.
+    """Return the SQL expressions of ``stg_items`` or ``stg_visitors``, with the given values of the dbt vars.
 
     Parameters
     ----------
@@ -99,13 +102,16 @@ def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
     )
 
 
-def known_rows_sql(rules: LatestRowRules, ids_query: str) -> str:
-    """Return the query of items' or visitors' raw rows, with ``row_key`` (the id) and ``age`` (1: newest row).
+def loaded_rows_sql(rules: LatestRowRules, ids_query: str) -> str:
+    """Return a query of the rows that a raw table has of some items or visitors.
+
+    The query adds the columns ``row_key``, the cleaned id, and ``age``: 1 for the newest row of an id, 2 for the row
+    before, and so on.
 
     Parameters
     ----------
     ids_query : str
-        SQL query of the ids of the items or visitors.
+        SQL query of the ids of these items or visitors.
     """
     names = ", ".join(TABLE_COLUMNS[rules.table])
     return f"""
@@ -118,16 +124,16 @@ def known_rows_sql(rules: LatestRowRules, ids_query: str) -> str:
     """
 
 
-def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names: Sequence[str] = ()) -> str:
-    """Return the SQL that appends the new rows of ``incoming`` to a raw table; its parameter is ``$loaded_at``.
+def insert_new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names: Sequence[str] = ()) -> str:
+    """Return the statement that inserts the new rows of ``incoming`` into a raw table; its parameter is ``$loaded_at``.
 
     Parameters
     ----------
     given_columns : set of str
-        The columns that the feed has. The others keep their known values.
+        The raw columns that the feed has. The others get the values of the item's or visitor's newest raw row.
     attribute_names : sequence of str
-        The attributes that the feed has. The others keep their known values; but if the feed has the whole column
-        ``attributes``, it replaces them all.
+        The attributes that the feed has. The others get the values of the newest raw row too, unless the feed has the
+        whole column ``attributes``.
     """
 
     def value_sql(column: str) -> str:
@@ -150,7 +156,7 @@ def new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names
         table=rules.table,
         key=rules.id_sql,
         is_dated="updated_at is not null" if "updated_at" in given_columns else "false",
-        known=known_rows_sql(rules, f"select {rules.id_sql} from incoming"),
+        known=loaded_rows_sql(rules, f"select {rules.id_sql} from incoming"),
         newest=SELECT_NEWEST_ITEM_ROWS if of_items else "select *, false as is_withdrawn from known where age = 1",
         columns=", ".join(f"{value_sql(name)} as {name}" for name in names),
         names=", ".join(names),

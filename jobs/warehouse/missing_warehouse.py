@@ -1,6 +1,6 @@
-"""Checks that the warehouse exists: no command creates one unasked, since the folder may be wrong or a disk unmounted.
+"""Checks that the warehouse exists. If it doesn't, the folder may be wrong, or a disk may not be mounted.
 
-Otherwise nextmart would build an empty warehouse in place of the real one, and publish its empty tables.
+A command that then created a warehouse unasked would build an empty one beside the real one, and publish empty tables.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from jobs.errors import NextmartError
 
 
 def require_warehouse(warehouse: Path, more_advice: str = "") -> None:
-    """Raise NextmartError if there is no file ``warehouse``.
+    """Raise NextmartError if there is no file at the warehouse's path.
 
     Parameters
     ----------
@@ -22,16 +22,15 @@ def require_warehouse(warehouse: Path, more_advice: str = "") -> None:
         )
 
 
-def require_no_orphaned_publication(warehouse: Path, published: Path) -> None:
-    """Raise NextmartError if the warehouse is missing, but a file ``published`` exists that was made from it.
+def require_no_orphaned_publication(warehouse: Path, published_file: Path) -> None:
+    """Raise NextmartError if there is a published file, but the warehouse that it was made from is missing.
 
     Commands that may create a warehouse call this function: a new shop can't have published anything.
     """
-    if published.exists() and not warehouse.exists():
+    if published_file.exists() and not warehouse.exists():
         raise NextmartError(
-            f"{_missing_warehouse_text(warehouse)} {published.absolute()} was published from one. To begin anew with "
-            "an empty "
-            "warehouse at this path: --create."
+            f"{_missing_warehouse_text(warehouse)} {published_file.absolute()} was published from one. To begin anew "
+            "with an empty warehouse at this path: --create."
         )
 
 

@@ -1,4 +1,4 @@
-"""Takes a forgotten person out of the report that is already written, whose lists and histories may be the person's."""
+"""Removes a forgotten person from the report that is already written: its sample of visitors may show the person."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +14,16 @@ from jobs.settings import Settings
 
 
 @dataclass(frozen=True)
-class ReportWithdrawal:
-    """What became of the report.
+class PersonWithdrawal:
+    """What became of the report's file when a person was to be removed from it.
 
     Attributes
     ----------
     file : Path
     deletion_reason : str
-        Why the report was deleted: it could not be written anew; an empty text if it was written.
+        Why the report could not be written anew, and so was deleted; an empty text if it was written.
     problem : str
-        Why the file may still hold the person; an empty text if it doesn't.
+        Why the file could not be replaced, and may still show the person; an empty text if it was replaced or deleted.
     """
 
     file: Path
@@ -31,7 +31,7 @@ class ReportWithdrawal:
     problem: str = ""
 
     def as_dictionary(self) -> dict[str, Any]:
-        """Return the outcome for a machine."""
+        """Return the outcome as a dictionary for JSON."""
         return {
             "file": str(self.file),
             "deleted": bool(self.deletion_reason),
@@ -40,7 +40,7 @@ class ReportWithdrawal:
         }
 
     def terminal_lines(self, id_type: str) -> list[str]:
-        """Return the outcome for people; ``id_type`` says who was forgotten, a visitor or a user."""
+        """Return the outcome as lines for the terminal; ``id_type`` is the kind of the person's id, visitor or user."""
         if self.problem:
             return [f"{self.file} can't be replaced, and may still show the {id_type}: {self.problem}"]
         if self.deletion_reason:
@@ -51,12 +51,12 @@ class ReportWithdrawal:
         return [f"{self.file} is written anew"]
 
 
-def withdraw_person_from_report(settings: Settings) -> ReportWithdrawal | None:
-    """Write the report anew from a warehouse that no longer holds the person; delete it where that fails.
+def withdraw_person_from_report(settings: Settings) -> PersonWithdrawal | None:
+    """Write the report anew from a warehouse that no longer holds the person; if that fails, delete the report.
 
     Returns
     -------
-    What became of the report; None if there is none where the settings say that it is
+    What became of the report's file; None if there is no report at the path that the settings give
     """
     file = report_path(settings)
     try:
@@ -66,12 +66,12 @@ def withdraw_person_from_report(settings: Settings) -> ReportWithdrawal | None:
         if reason:
             file.unlink()
     except OSError as error:
-        return ReportWithdrawal(file, problem=os_error_text(error))
-    return ReportWithdrawal(file, deletion_reason=reason)
+        return PersonWithdrawal(file, problem=os_error_text(error))
+    return PersonWithdrawal(file, deletion_reason=reason)
 
 
 def _rewrite_report(settings: Settings, file: Path) -> str:
-    """Write the report; return why that failed, or an empty text."""
+    """Write the report anew; return the reason why that failed, or an empty text if it was written."""
     if not are_report_packages_installed():
         return "its packages are not installed: pip install 'nextmart[report]'"
     from jobs.reporting.report import write_report  # imported here, because its packages are an extra

@@ -9,7 +9,7 @@ from jobs.reporting.page_parts import Chart, Section, percent_text, table_of_fra
 from jobs.reporting.report_queries import Frames
 
 MEASURES_DRAWN = 4
-"""The most drawings of outcomes, and of uplift: each shows one placement and measure; the tables have all of them."""
+"""The most drawings of outcomes, and of uplift; a drawing shows one measure of a placement, and the tables show all."""
 
 
 def models_section(frames: Frames) -> Section:
@@ -47,7 +47,7 @@ def models_section(frames: Frames) -> Section:
 
 
 def concentration_section(frames: Frames) -> Section:
-    """Return the report's section on how unevenly lists, and visitors' events, spread over the catalogue's items."""
+    """Return the report's section on how unevenly events and places in lists are spread over the catalogue's items."""
     groups, curves = frames["concentration"], frames["lorenz"]
     title = "Concentration"
     if groups.is_empty() or curves.is_empty():
@@ -79,7 +79,7 @@ def concentration_section(frames: Frames) -> Section:
 
 
 def outcomes_section(frames: Frames) -> Section:
-    """Return the report's section on what visitors did after lists, day by day, and on uplift against the control."""
+    """Return the report's section on the events that followed lists, by day, and on uplift against the control arm."""
     outcomes, uplift = frames["outcomes"], frames["uplift"]
     title = "Outcomes and uplift"
     sentences: list[str] = []
@@ -143,7 +143,7 @@ def outcomes_section(frames: Frames) -> Section:
 
 
 def placements_section(frames: Frames) -> Section:
-    """Return the report's section on placements: their rules, and the visitors whose lists are shorter than wanted."""
+    """Return the report's section on placements: their rules, and how many visitors have too short a list."""
     placements = frames["placements"]
     title = "Placements"
     if placements.is_empty():

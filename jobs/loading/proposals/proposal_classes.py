@@ -1,4 +1,4 @@
-"""The classes of a proposed feed, with the evidence for each of its keys."""
+"""The classes of a proposed feed: a proposal for each of its keys, with evidence, and questions to the user."""
 
 from dataclasses import dataclass, field
 
@@ -17,9 +17,10 @@ class KeyProposal:
     Attributes
     ----------
     key : str
-        One of nextmart's columns, or a key of the feed.
+        A raw column, which is a key of the feed's map; or a key of the feed itself, such as ``time_format``. Answers to
+        questions write ``map.`` before a raw column.
     value : str
-        A column of the file, an SQL expression, or the key's value.
+        For a raw column, a column of the file or an SQL expression; else the key's value.
     evidence : str
     is_sql : bool
         Whether ``value`` is an SQL expression rather than a column's name.
@@ -32,7 +33,7 @@ class KeyProposal:
 
     @property
     def map_value(self) -> str:
-        """The right side of the map: the column's name, or quoted as SQL if its name begins or ends with a blank."""
+        """The right side of the map: ``value``, which is quoted as an SQL name if it begins or ends with a blank."""
         is_plain = self.is_sql or self.value == self.value.strip() != ""
         return self.value if is_plain else quoted(self.value)
 
@@ -45,7 +46,7 @@ class UserQuestion:
     ----------
     text : str
     answers : tuple of KeyProposal
-        Possible values; they are written as comments, and the user removes the comment sign of the right one.
+        Possible answers. They are written as comments, and the user removes the comment sign of the right one.
     """
 
     text: str
@@ -65,15 +66,15 @@ class FeedProposal:
         Why the rows are taken for events or items.
     preset : Preset, optional
     layout : FileLayout, optional
-        The layout of the preset that the file has.
+        The layout of the preset that fits the file.
     column_proposals : tuple of KeyProposal
-        The map of the feed.
-    time_format : Choice, optional
+        The feed's map: a proposal for each raw column.
+    time_format : KeyProposal, optional
     questions : tuple of UserQuestion
     remarks : tuple of str
         Notes on columns and rows that are left out, and why.
     trial : FeedTrial, optional
-        The result of loading the sample by this feed; None if the feed lacks a key that loading needs.
+        The result of loading the sample by this feed; None if it was not tried, or loading failed.
     """
 
     sample: FileSample
@@ -89,11 +90,11 @@ class FeedProposal:
 
     @property
     def source(self) -> LoadSource:
-        """The feed's files and settings as a source of the loader, without the preset."""
+        """The sampled file as a source of the loader, with the feed's map and options, but without its preset."""
         return LoadSource(
             self.kind,
             self.sample.sampled_path,
-            column_map={choice.key: choice.map_value for choice in self.column_proposals},
+            column_map={proposal.key: proposal.map_value for proposal in self.column_proposals},
             read_options=self.sample.read_options,
             time_formats=(self.time_format.value,) if self.time_format else (),
         )
@@ -103,5 +104,5 @@ class FeedProposal:
         """Whether the feed can be loaded: its kind and the required columns of its table are known."""
         if self.preset:
             return True
-        keys = {choice.key for choice in self.column_proposals}
+        keys = {proposal.key for proposal in self.column_proposals}
         return bool(self.kind) and keys >= set(REQUIRED_COLUMNS[self.kind])

@@ -1,4 +1,7 @@
-"""Finds item ids of events that the catalogue lacks, and respellings that would make them match, such as lower case."""
+"""Counts the item ids of events that are in the catalogue, and finds respellings by which more ids would be in it.
+
+A respelling is, for example, an id in lower case.
+"""
 
 from jobs.loading.source_report import ItemMatches, Respelling
 from jobs.loading.staging_rules import ReadingRule
@@ -15,10 +18,11 @@ RESPELLINGS = {
     "trimmed": r"regexp_replace({id}, '^[\s\p{{Z}}\p{{C}}]+|[\s\p{{Z}}\p{{C}}]+$', '', 'g')",
     "without quote signs": r"trim({id}, '''\"')",
 }
-"""Words for a way to respell an id -> its SQL, with the placeholder ``{id}``. """
+"""Description of a respelling of an id -> its SQL, with the placeholder ``{id}``."""
 
 RESPELT_SIDES = ("events", "catalogue", "both")
-"""Whose ids a respelling changes; of respellings that match equally many ids, the earliest of these is proposed."""
+"""The ids that a respelling can change. If respelling several of these matches equally many ids, the earliest in this
+tuple is proposed."""
 
 CREATE_ITEM_SPELLINGS = """
     -- The distinct spellings go to a table, so that the slow rule for ids reads each spelling once; in one query
@@ -31,12 +35,12 @@ CREATE_ITEM_IDS_OF_EVENTS = """
     -- Each item id of the events: how many rows have it, and whether the catalogue has it
     create or replace temp table item_ids_of_events as
     with ids as (
-        select {text} as item_id, sum(row_count)::bigint as row_count
+        select {item_id} as item_id, sum(row_count)::bigint as row_count
         from item_spellings
-        where {text} is not null
+        where {item_id} is not null
         group by all
     )
-    select *, item_id in (select {text} from raw.items where {text} is not null) as is_known from ids
+    select *, item_id in (select {item_id} from raw.items where {item_id} is not null) as is_known from ids
 """
 
 COUNT_NEAR_MISSES = """
@@ -49,7 +53,7 @@ COUNT_NEAR_MISSES = """
     keys as (select distinct way, key from respelt_ids),
     catalogue_ids as (
         select distinct item_id, unnest({respellings}, recursive := true)
-        from (select {text} as item_id from raw.items)
+        from (select {item_id} as item_id from raw.items)
         where item_id is not null
     ),
     catalogue_keys as (
@@ -72,9 +76,9 @@ COUNT_NEAR_MISSES = """
 
 def match_event_items(connection: Connection, text_rule: ReadingRule, events_relation: str = "incoming") -> ItemMatches:
     """Count how many item ids of the events in a relation are in ``raw.items``, with examples of unknown ids."""
-    text = text_rule("item_id")
+    item_id_sql = text_rule("item_id")
     connection.execute(CREATE_ITEM_SPELLINGS.format(events=events_relation))
-    connection.execute(CREATE_ITEM_IDS_OF_EVENTS.format(text=text))
+    connection.execute(CREATE_ITEM_IDS_OF_EVENTS.format(item_id=item_id_sql))
     counts = connection.execute(
         "select count(*), coalesce(sum(row_count), 0)::bigint, count(*) filter (where is_known), "
         "coalesce(sum(row_count) filter (where is_known), 0)::bigint from item_ids_of_events"
@@ -87,16 +91,16 @@ def match_event_items(connection: Connection, text_rule: ReadingRule, events_rel
         ).fetchall()
     )
     has_catalogue = count_rows(connection, "(from raw.items limit 1)") > 0
-    near_misses = _helpful_respellings(connection, text) if unknown and has_catalogue else ()
+    near_misses = _helpful_respellings(connection, item_id_sql) if unknown and has_catalogue else ()
     return ItemMatches(ids, rows, known_ids, known_rows, unknown, near_misses, has_catalogue)
 
 
-def _helpful_respellings(connection: Connection, text: str) -> tuple[Respelling, ...]:
-    """Return the ways to respell ids that would make unknown ids match, the best first."""
+def _helpful_respellings(connection: Connection, item_id_sql: str) -> tuple[Respelling, ...]:
+    """Return the respellings by which ids that the catalogue lacks would match its ids, the best respelling first."""
     ways = ", ".join(
         f"{{'way': {literal(way)}, 'key': {sql.format(id='item_id')}}}" for way, sql in RESPELLINGS.items()
     )
-    found = connection.execute(COUNT_NEAR_MISSES.format(respellings=f"[{ways}]", text=text)).fetchall()
+    found = connection.execute(COUNT_NEAR_MISSES.format(respellings=f"[{ways}]", item_id=item_id_sql)).fetchall()
     order = list(RESPELLINGS)
     near_misses = []
     for way, in_events, in_catalogue, in_both in found:
@@ -106,6 +110,10 @@ def _helpful_respellings(connection: Connection, text: str) -> tuple[Respelling,
     return tuple(
         sorted(
             near_misses,
-            key=lambda miss: (-miss.matched_id_count, RESPELT_SIDES.index(miss.respelt_side), order.index(miss.way)),
+            key=lambda miss: (
+                -miss.matched_id_count,
+                RESPELT_SIDES.index(miss.respelt_side),
+                order.index(miss.description),
+            ),
         )
     )

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.errors import NextmartError
-from jobs.loading.known_rows import LatestRowRules, known_rows_sql
+from jobs.loading.item_and_visitor_rows import LatestRowRules, loaded_rows_sql
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.progress import say
 from jobs.warehouse.connection import Connection, count_rows
@@ -22,7 +22,7 @@ class ItemWithdrawal:
     If one load has several lists of the whole catalogue, the last list decides which items are withdrawn.
     """
 
-    def __init__(self, connection: Connection, rules: LatestRowRules, dbt_vars: Mapping[str, Any]):
+    def __init__(self, connection: Connection, latest_row_rules: LatestRowRules, dbt_vars: Mapping[str, Any]):
         """Record which items of ``raw.items`` are available before the load, by the rules of dbt's staging.
 
         Parameters
@@ -31,26 +31,28 @@ class ItemWithdrawal:
             Values of the dbt vars.
         """
         self.connection = connection
-        self.rules = rules
+        self.latest_row_rules = latest_row_rules
         staged = dbt_model_sql("staging/stg_items.sql", dbt_vars, RAW_ITEMS_WITHOUT_ATTRIBUTES)
         self.available_items = f"select item_id from ({staged}) where available"
         connection.execute(f"create or replace temp table available_before as {self.available_items}")
         for name in ("listed_items", "listed_earlier"):
             connection.execute(f"create or replace temp table {name} (item_id varchar)")
-        self.unreadable_count = 0
+        self.unreadable_row_count = 0
 
-    def record_listed_items(self, unreadable_count: int, *, is_superseded: bool = False) -> None:
-        """Record the items of the view ``incoming`` as listed by the feed, or by an earlier, superseded list of it.
+    def record_listed_items(self, unreadable_row_count: int, *, is_superseded: bool = False) -> None:
+        """Record that the items of the view ``incoming`` are in the feed's list of the whole catalogue.
 
         Parameters
         ----------
-        unreadable_count : int
+        unreadable_row_count : int
             The number of the list's rows that can't be read.
+        is_superseded : bool
+            Whether the same load has a later list, which alone decides which items are withdrawn.
         """
         table = "listed_earlier" if is_superseded else "listed_items"
-        self.connection.execute(f"insert into {table} select {self.rules.id_sql} from incoming")
+        self.connection.execute(f"insert into {table} select {self.latest_row_rules.id_sql} from incoming")
         if not is_superseded:
-            self.unreadable_count += unreadable_count
+            self.unreadable_row_count += unreadable_row_count
 
     def withdraw_unlisted_items(self, loaded_at: datetime, max_withdrawn_share: float) -> int:
         """Withdraw available items that the feed doesn't list: append rows with ``available`` = false to ``raw.items``.
@@ -70,8 +72,8 @@ class ItemWithdrawal:
         Raises
         ------
         NextmartError
-            If more than the largest share of the available items would be withdrawn, or the last list has no item of
-            the earlier lists, as if they were parts of one list.
+            If more than the largest share of the available items would be withdrawn; or if the last list has no item of
+            the earlier lists, which suggests that the lists are parts of one list.
         """
         earlier, common = (
             count_rows(self.connection, name)
@@ -103,8 +105,8 @@ class ItemWithdrawal:
                 f"where item_id in ({self.available_items})"
             )
         unlisted = count_rows(self.connection, "unlisted_items")
-        if unlisted and self.unreadable_count:
-            rows = f"{self.unreadable_count:,} {'row' if self.unreadable_count == 1 else 'rows'}"
+        if unlisted and self.unreadable_row_count:
+            rows = f"{self.unreadable_row_count:,} {'row' if self.unreadable_row_count == 1 else 'rows'}"
             say(
                 f"WARN: items: none of the {unlisted:,} items that the complete feed lacks is withdrawn, because "
                 f"{rows} of the feed can't be read and may list them. Mend those rows, and load the feed again."
@@ -113,7 +115,8 @@ class ItemWithdrawal:
         names = [name for name in TABLE_COLUMNS["items"] if name != "available"]
         self.connection.execute(
             "create or replace temp table withdrawn_now as "
-            f"select * from ({known_rows_sql(self.rules, 'select item_id from unlisted_items')}) where age = 1"
+            f"select * from ({loaded_rows_sql(self.latest_row_rules, 'select item_id from unlisted_items')}) "
+            "where age = 1"
         )
         self.connection.execute(
             f"insert into raw.items by name select {', '.join(names)}, 'false' as available, $loaded_at as loaded_at "
