@@ -53,7 +53,7 @@ def main() -> None:
     item_count = len(catalog)
     nothing = Cases(Sequences.from_lists([]), np.zeros(0, np.int64))
     model = BERT4Rec()
-    rows = history.last_items(model.parameters["window"])
+    rows = history.keep_last_items(model.parameters["window"])
     times = shortest_times(
         {
             "products": lambda: compute_matrix_products_of_epoch(model, rows, item_count),

@@ -21,7 +21,7 @@ from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
 from jobs.models.scorer import Scorer, recommend
 from jobs.models.sequential.sasrec import SASRec
-from jobs.models.sknn import ROWS_AT_ONCE, VSKNN
+from jobs.models.sknn import SEQUENCES_PER_CHUNK, VSKNN
 
 K = 20
 
@@ -34,10 +34,10 @@ def multiply_query_and_item_vectors(sequences: Sequences, catalog: Catalog) -> N
 
 def multiply_sequences_and_sessions(sequences: Sequences, catalog: Catalog) -> None:
     """Count the items that each two sequences share, by sparse matrix products, as V-SKNN does for neighbours."""
-    cells = (np.ones(len(sequences.items)), (sequences.row_numbers(), sequences.items))
+    cells = (np.ones(len(sequences.items)), (sequences.row_of_each_item(), sequences.items))
     holds = sparse.coo_array(cells, shape=(len(sequences), len(catalog))).tocsr()
-    for start in range(0, len(sequences), ROWS_AT_ONCE):
-        holds[start : start + ROWS_AT_ONCE] @ holds.T
+    for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
+        holds[start : start + SEQUENCES_PER_CHUNK] @ holds.T
 
 
 def fit_scorer(model: SASRec | VSKNN, sequences: Sequences, catalog: Catalog) -> Scorer:

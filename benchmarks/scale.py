@@ -50,7 +50,7 @@ def check_lists(scorer: VectorScorer, sequences: Sequences, available_mask: np.n
     """End the benchmark with an error if lists differ from those that a full sort of all scores gives."""
     scores = scorer.compute_queries(sequences) @ scorer.item_vectors.T + scorer.item_bias
     scores[:, ~torch.from_numpy(available_mask)] = -torch.inf
-    scores[torch.from_numpy(sequences.row_numbers()), torch.from_numpy(sequences.items).long()] = -torch.inf
+    scores[torch.from_numpy(sequences.row_of_each_item()), torch.from_numpy(sequences.items).long()] = -torch.inf
     best = scores.argsort(dim=1, descending=True)[:, :K].numpy()
     # a few places may differ: the two ways sum scores in different orders, and so round them differently
     if (best == item_lists).mean() < 0.99:

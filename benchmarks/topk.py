@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import print_timing, shortest_times
-from jobs.core.topk import ITEM_CHUNK, QUERY_CHUNK, Floats, run_chunks_in_threads, top_k
+from jobs.core.topk import ITEMS_PER_CHUNK, QUERIES_PER_CHUNK, Floats, run_chunks_in_threads, top_k
 
 ScoresAndItems = tuple[Floats, np.ndarray] | None
 OURS = "jobs.core.topk"
@@ -22,16 +22,16 @@ PRODUCTS = ["matrix product", "matrix product by workers"]
 
 def multiply_in_chunks(queries: torch.Tensor, items: torch.Tensor) -> None:
     """Compute the scores of all items in the chunks of ``top_k``, one chunk at a time, and discard them."""
-    buffer = torch.empty(QUERY_CHUNK * ITEM_CHUNK)
-    for some in torch.split(queries, QUERY_CHUNK):
-        for chunk in torch.split(items, ITEM_CHUNK):
+    buffer = torch.empty(QUERIES_PER_CHUNK * ITEMS_PER_CHUNK)
+    for some in torch.split(queries, QUERIES_PER_CHUNK):
+        for chunk in torch.split(items, ITEMS_PER_CHUNK):
             torch.mm(some, chunk.T, out=buffer[: len(some) * len(chunk)].view(len(some), len(chunk)))
 
 
 def multiply_chunks_in_workers(queries: torch.Tensor, items: torch.Tensor, threads: int) -> None:
     """Compute the scores of all items in the chunks of ``top_k``, each thread its own chunks, and discard them."""
     run_chunks_in_threads(
-        lambda start, stop: multiply_in_chunks(queries[start:stop], items), len(queries), QUERY_CHUNK, threads
+        lambda start, stop: multiply_in_chunks(queries[start:stop], items), len(queries), QUERIES_PER_CHUNK, threads
     )
 
 
@@ -49,7 +49,7 @@ def make_faiss_search(queries: Floats, items: Floats, k: int, threads: int) -> C
 
 def top_k_by_numpy(queries: Floats, items: Floats, k: int) -> ScoresAndItems:
     """Find the k best items of each query with ``numpy.argpartition``, for a block of queries at a time."""
-    rows = max(1, QUERY_CHUNK * ITEM_CHUNK // len(items))
+    rows = max(1, QUERIES_PER_CHUNK * ITEMS_PER_CHUNK // len(items))
     parts = []
     for start in range(0, len(queries), rows):
         scores = queries[start : start + rows] @ items.T

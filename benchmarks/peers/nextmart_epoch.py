@@ -25,10 +25,10 @@ epoch_counts = {}
 class ClockedModel(FAMILIES[options.model]):  # type: ignore[misc]
     """A model of nextmart that tells the clock when a training batch has ended."""
 
-    def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Any]:
-        batches = list(super()._batches(sequences, generator))
+    def _batches_of_one_pass(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Any]:
+        batches = list(super()._batches_of_one_pass(sequences, generator))
         epoch_counts.update(batches=len(batches), rows=sum(len(items) for items, _ in batches))
-        for batch in islice(super()._batches(sequences, generator), options.batches or None):
+        for batch in islice(super()._batches_of_one_pass(sequences, generator), options.batches or None):
             yield batch
             clock.note_batch_end()
 

@@ -16,10 +16,10 @@ class Catalog:
     Attributes
     ----------
     item_ids : object array (items,)
-        Item identifiers, ascending; items with equal scores, which are ordered by index, are thus ordered by item_id.
+        Item identifiers, ascending. Items with equal scores are ordered by index, and therefore by item_id.
     embeddings : float32 array (items, dimensions)
         Text embeddings from the embedding model; a row of zeros for an item without an embedding.
-    available : bool array (items,)
+    available_mask : bool array (items,)
         False for items that may occur in sequences but must not be recommended.
     titles : object array (items,)
         Item titles, as shown to people and language models; "" for an item without a title. They are untrusted text,
@@ -30,7 +30,7 @@ class Catalog:
 
     item_ids: Texts
     embeddings: Floats
-    available: Bools
+    available_mask: Bools
     titles: Texts = field(default_factory=lambda: np.empty(0, np.object_))
     categories: Texts = field(default_factory=lambda: np.empty(0, np.object_))
 
@@ -43,7 +43,7 @@ class Catalog:
         return np.asarray(self.embeddings.any(axis=1), dtype=np.bool_)
 
     def find_indices(self, item_ids: Texts) -> Longs:
-        """Return each item's catalogue index, -1 for an item that the catalogue lacks: int64 array (item_ids,)."""
+        """Return the catalogue index of each item_id, -1 if the catalogue lacks it: int64 array (item_ids,)."""
         return np.array([self._index_by_item_id.get(item_id, -1) for item_id in item_ids], dtype=np.int64)
 
     @cached_property

@@ -44,14 +44,14 @@ _SCHEMA: Final = {
 
 
 def evaluate(
-    recommended: npt.ArrayLike,
+    recommended_lists: npt.ArrayLike,
     targets: npt.ArrayLike,
     item_counts: npt.ArrayLike,
     catalogue_size: int | None = None,
     ks: Iterable[int] = (10, 20),
     *,
     item_vectors: Floats | None = None,
-    resamples: int = 1000,
+    resample_count: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> pl.DataFrame:
@@ -59,7 +59,7 @@ def evaluate(
 
     Parameters
     ----------
-    recommended : int array (cases, width)
+    recommended_lists : int array (cases, width)
         Item indices, best first, distinct within a list; a shorter list is filled up with -1. A case with an empty
         list counts as a miss (the released code leaves such a case out; none of its lists is empty).
     targets : int array (cases,)
@@ -73,7 +73,7 @@ def evaluate(
         Cut-offs, each at most ``width``.
     item_vectors : float32 array (items, dimensions), optional
         For `intra_list_similarities`, a further metric; left out if no list has two items with a vector.
-    resamples, confidence, seed
+    resample_count, confidence, seed
         See `bootstrap_interval`. A metric's interval does not depend on which other cut-offs are measured.
 
     Returns
@@ -90,7 +90,7 @@ def evaluate(
         If shapes disagree, an index is out of range, a list repeats an item or has a gap, or a cut-off is
         below 1 or above ``width``.
     """
-    lists, next_items, counts = _validated_arrays(recommended, targets, item_counts)
+    lists, next_items, counts = _validated_arrays(recommended_lists, targets, item_counts)
     size = len(counts) if catalogue_size is None else catalogue_size
     rows: list[tuple[object, ...]] = []
     for k in _validated_cut_offs(ks, lists.shape[1]):
@@ -100,14 +100,16 @@ def evaluate(
                 rows.append((metric, k, coverage(lists, k, size), len(lists), None, None))
                 continue
             defined = values[metric][~np.isnan(values[metric])]
-            low, high = bootstrap_interval(defined, resamples=resamples, confidence=confidence, seed=(seed, k, number))
+            low, high = bootstrap_interval(
+                defined, resample_count=resample_count, confidence=confidence, seed=(seed, k, number)
+            )
             rows.append((metric, k, float(defined.mean()) if len(defined) else None, len(defined), low, high))
         if item_vectors is not None:
             similarities = intra_list_similarities(lists[:, :k], item_vectors)
             similarities = similarities[~np.isnan(similarities)]
             if len(similarities):
                 low, high = bootstrap_interval(
-                    similarities, resamples=resamples, confidence=confidence, seed=(seed, k, len(METRICS))
+                    similarities, resample_count=resample_count, confidence=confidence, seed=(seed, k, len(METRICS))
                 )
                 rows.append((INTRA_LIST_SIMILARITY, k, float(similarities.mean()), len(similarities), low, high))
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
@@ -132,7 +134,7 @@ def case_values(lists: Indices, targets: Indices, item_counts: Indices, k: int) 
         Metric name -> values. Only novelty holds NaN, for empty lists.
     """
     rank = target_ranks(lists[:, :k], targets)
-    surprising = (rank > 0) & ~np.isin(targets, most_popular(item_counts, k))
+    surprising = (rank > 0) & ~np.isin(targets, most_popular_items(item_counts, k))
     return {
         **{metric: metric_from_ranks(rank, metric, k) for metric in ("ndcg", "hit_rate", "mrr")},
         "serendipity": surprising.astype(np.float64),
@@ -183,7 +185,7 @@ def metric_from_ranks(ranks: Indices, metric: str, k: int) -> Doubles:
 
 
 def intra_list_similarities(lists: Indices, item_vectors: Floats) -> Doubles:
-    """Return the mean cosine of each list's pairs of items: near 1, a list says the same thing many times.
+    """Return the mean cosine of each list's pairs of items; near 1, the items of the list are all alike.
 
     Source: C.-N. Ziegler, S. McNee, J. Konstan, G. Lausen, Improving recommendation lists through topic
     diversification, WWW 2005.
@@ -193,7 +195,7 @@ def intra_list_similarities(lists: Indices, item_vectors: Floats) -> Doubles:
     lists : int array (lists, k)
         Item indices; -1 past the end of a shorter list.
     item_vectors : float32 array (items, dimensions)
-        Of any lengths; items with a row of zeros are left out.
+        Vectors of any length; items with a vector of zeros are left out.
 
     Returns
     -------
@@ -207,19 +209,20 @@ def intra_list_similarities(lists: Indices, item_vectors: Floats) -> Doubles:
         lengths = np.linalg.norm(vectors, axis=2, keepdims=True) * (lists[rows] != NO_ITEM)[:, :, None]
         units = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
         counts = (lengths > 0).sum(axis=(1, 2))
-        # the squared length of the sum counts each pair twice, and each item with itself
+        # the squared length of the sum of unit vectors is the sum of all cosines, which counts each pair twice, and
+        # each item with itself
         sums = np.square(units.sum(axis=1)).sum(axis=1) - counts
         means[rows] = np.where(counts >= 2, sums / np.maximum(counts * (counts - 1), 1), np.nan)
     return means
 
 
 def commonest_reason_shares(reason_items: Indices) -> Doubles:
-    """Return, for each list, the share of its items with a reason that have the list's commonest reason.
+    """Return the share of each list's commonest reason among the list's items that have a reason.
 
     Parameters
     ----------
     reason_items : int array (lists, k)
-        The reason of each item of a list, an item index; -1 where there is none.
+        The index of the item that is the reason for each item of a list; -1 where there is none.
 
     Returns
     -------
@@ -233,7 +236,7 @@ def commonest_reason_shares(reason_items: Indices) -> Doubles:
     return np.where(counts > 0, highest / np.maximum(counts, 1), np.nan)
 
 
-def most_popular(item_counts: Indices, k: int) -> Longs:
+def most_popular_items(item_counts: Indices, k: int) -> Longs:
     """Return the indices of the ``k`` items with the highest counts; items with count 0 are left out.
 
     Items are ordered by descending count, equal counts by ascending index. (arXiv 2309.09261 does not say how it orders
@@ -294,15 +297,15 @@ def coverage(lists: Indices, k: int, catalogue_size: int) -> float | None:
 
 
 def _validated_arrays(
-    recommended: npt.ArrayLike, targets: npt.ArrayLike, item_counts: npt.ArrayLike
+    recommended_lists: npt.ArrayLike, targets: npt.ArrayLike, item_counts: npt.ArrayLike
 ) -> tuple[Indices, Indices, Indices]:
-    lists, next_items, counts = (_as_integer_array(array_like) for array_like in (recommended, targets, item_counts))
+    lists, next_items, counts = (_as_integer_array(values) for values in (recommended_lists, targets, item_counts))
     if lists.ndim != 2 or next_items.shape != lists.shape[:1] or counts.ndim != 1:
         raise ValueError(
             "need lists (cases, width), targets (cases,), item_counts (items,); "
             f"got {lists.shape}, {next_items.shape}, {counts.shape}"
         )
-    for name, indices in (("recommended", lists), ("targets", next_items)):
+    for name, indices in (("recommended_lists", lists), ("targets", next_items)):
         if indices.size and (indices.min() < NO_ITEM or indices.max() >= len(counts)):
             raise ValueError(f"{name} must hold indices from -1 to {len(counts) - 1}")
     if counts.size and counts.min() < 0:
@@ -315,8 +318,8 @@ def _validated_arrays(
     return lists, next_items, counts
 
 
-def _as_integer_array(array_like: npt.ArrayLike) -> Indices:
-    array = np.asarray(array_like)
+def _as_integer_array(values: npt.ArrayLike) -> Indices:
+    array = np.asarray(values)
     if not array.size and array.dtype.kind == "f":  # NumPy makes a float array of an empty list
         return array.astype(np.int64)
     if array.dtype.kind not in "iu":

@@ -1,4 +1,7 @@
-"""Scores of queries and items, chunk by chunk of items: inner products that no chunk's size or place changes."""
+"""Scores of items for queries, computed for one chunk of items at a time.
+
+A score is an inner product. It is the same bit for bit, whatever the size of the chunks.
+"""
 
 from collections.abc import Iterator
 
@@ -8,8 +11,8 @@ from torch import Tensor
 
 from jobs.core.arrays import Longs
 
-# The number of items of a product is padded with zeros to a multiple of BLOCK, and the number of queries to a multiple
-# of QUERY_PAD, because BLAS rounds the last rows and columns of a matrix product differently. With padding, a score
+# The number of items of a matrix product is padded with zeros to a multiple of BLOCK, and the number of queries to a
+# multiple of QUERY_PAD, because BLAS rounds the last rows and columns of a product differently. With padding, a score
 # depends neither on the number of queries nor on the position of its item.
 BLOCK = 64
 QUERY_PAD = 256
@@ -17,43 +20,46 @@ QUERY_PAD = 256
 
 def score_chunks(
     queries: Tensor,
-    items: Tensor,
+    item_vectors: Tensor,
     bias: Tensor | None,
     allowed_items: Tensor | None,
     excluded_pairs: tuple[Longs, Longs] | None,
-    item_chunk: int,
+    items_per_chunk: int,
 ) -> Iterator[tuple[int, Tensor]]:
-    """Yield the scores of chunk after chunk of the allowed items, each chunk with its first item's position.
+    """Yield the scores of one chunk of the allowed items after the other, for all queries.
 
-    Items are numbered by their position among the allowed items, in ``excluded_pairs`` too.
+    In ``excluded_pairs``, and in what is yielded, an item's number is its position among the allowed items.
 
     Parameters
     ----------
     queries : float32 tensor (queries, d)
-    items : float32 tensor (N, d)
+    item_vectors : float32 tensor (N, d)
     bias : float32 tensor (N,), optional
+        Added to each item's score, for every query.
     allowed_items : int64 tensor (allowed,), optional
         Indices of the allowed items; None if all items are allowed.
     excluded_pairs : two int64 arrays (pairs,), optional
-        Query numbers and the items that these queries must not get, ordered by item.
-    item_chunk : int
+        Numbers of queries, and the number of the item that each of these queries must not get; ordered by item.
+    items_per_chunk : int
+        Number of items in each chunk but the last.
 
     Yields
     ------
     start : int
+        Number of the chunk's first item.
     scores : float32 tensor (queries, columns)
-        -inf for excluded items, and in the last columns, so that the number of columns is a multiple of ``BLOCK``. The
-        next chunk overwrites it.
+        -inf for excluded items. Columns of -inf are appended until the number of columns is a multiple of ``BLOCK``.
+        The next chunk overwrites this tensor.
     """
-    count, size = len(queries), len(items if allowed_items is None else allowed_items)
+    count, size = len(queries), len(item_vectors if allowed_items is None else allowed_items)
     queries = padded_queries(queries, bias)
-    buffer = queries.new_empty(len(queries) * round_up(min(item_chunk, size), BLOCK))
-    for start in range(0, size, item_chunk):
-        stop = min(start + item_chunk, size)
+    buffer = queries.new_empty(len(queries) * round_up(min(items_per_chunk, size), BLOCK))
+    for start in range(0, size, items_per_chunk):
+        stop = min(start + items_per_chunk, size)
         numbers = slice(start, stop) if allowed_items is None else allowed_items[start:stop]
         columns = round_up(stop - start, BLOCK)
         scores = buffer[: len(queries) * columns].view(len(queries), columns)
-        torch.mm(queries, _pad_rows(item_vectors_with_bias(items, bias, numbers), BLOCK).T, out=scores)
+        torch.mm(queries, _pad_rows(item_vectors_with_bias(item_vectors, bias, numbers), BLOCK).T, out=scores)
         scores = scores[:count]
         scores[:, stop - start :] = -torch.inf
         if excluded_pairs is not None:
@@ -64,26 +70,31 @@ def score_chunks(
 
 
 def padded_queries(queries: Tensor, bias: Tensor | None) -> Tensor:
-    """Return queries that fit :func:`item_vectors_with_bias`: rows of zeros appended, a column of ones for a bias."""
+    """Return the queries in the form that a matrix product with :func:`item_vectors_with_bias` needs.
+
+    Rows of zeros are appended until the number of rows is a multiple of ``QUERY_PAD``. If there is a bias, a column of
+    ones is appended, which the product multiplies by the column of biases.
+    """
     return _pad_rows(queries if bias is None else torch.nn.functional.pad(queries, (0, 1), value=1), QUERY_PAD)
 
 
-def item_vectors_with_bias(items: Tensor, bias: Tensor | None, item_numbers: Tensor | slice) -> Tensor:
-    """Return the vectors of some items, with the bias as an additional last column.
+def item_vectors_with_bias(item_vectors: Tensor, bias: Tensor | None, item_numbers: Tensor | slice) -> Tensor:
+    """Return the vectors of the selected items; a bias becomes an additional last column.
 
-    Vectors of single items are copied chunk by chunk, never all at once. With the bias as a column, the matrix product
-    adds it to the scores, which saves a pass over them.
+    With the bias as a column, the matrix product adds it to the scores, which saves a pass over them. Callers select
+    one chunk of items at a time, so that the vectors of all items are never copied at once.
     """
 
-    def rows_of(values: Tensor) -> Tensor:
-        # index_select takes a third of the time of values[numbers]
+    def select_rows(values: Tensor) -> Tensor:
+        # index_select takes a third of the time of values[item_numbers]
         return values[item_numbers] if isinstance(item_numbers, slice) else values.index_select(0, item_numbers)
 
-    return rows_of(items) if bias is None else torch.cat([rows_of(items), rows_of(bias)[:, None]], dim=1)
+    selected = select_rows(item_vectors)
+    return selected if bias is None else torch.cat([selected, select_rows(bias)[:, None]], dim=1)
 
 
 def round_up(count: int, multiple_of: int) -> int:
-    """Return the smallest multiple that is at least ``count``."""
+    """Return the smallest multiple of ``multiple_of`` that is at least ``count``."""
     return -(-count // multiple_of) * multiple_of
 
 

@@ -27,9 +27,9 @@ class Sequences:
     offsets: Longs
 
     @classmethod
-    def from_lists(cls, rows: Iterable[Iterable[int]]) -> "Sequences":
-        """Build sequences from an iterable of rows, each an iterable of item indices."""
-        arrays = [np.asarray(list(row), dtype=np.int32) for row in rows]
+    def from_lists(cls, item_lists: Iterable[Iterable[int]]) -> "Sequences":
+        """Build sequences from lists of item indices, one list per sequence."""
+        arrays = [np.asarray(list(items), dtype=np.int32) for items in item_lists]
         lengths = np.array([len(row) for row in arrays], dtype=np.int64)
         return cls(
             np.concatenate([*arrays, np.empty(0, np.int32)]),
@@ -47,29 +47,41 @@ class Sequences:
         """Number of items in each row: int64 array (rows,)."""
         return np.diff(self.offsets)
 
-    def take(self, rows: npt.ArrayLike) -> "Sequences":
-        """Return the selected rows, in the given order; ``rows`` is an array of row numbers or a boolean mask."""
-        rows = np.asarray(rows)
+    def take(self, row_numbers_or_mask: npt.ArrayLike) -> "Sequences":
+        """Return the rows with the given numbers, in their order, or the rows that are True in a boolean mask."""
+        rows = np.asarray(row_numbers_or_mask)
         # np.asarray([]) is a float array, and NumPy refuses a float array as an index
         chosen = np.arange(len(self))[rows if rows.size else slice(0)]
         return self._gather_slices(self.offsets[chosen], self.lengths[chosen])
 
-    def last_items(self, count: int | Longs) -> "Sequences":
+    def keep_last_items(self, count: int | Longs) -> "Sequences":
         """Keep at most the last ``count`` items of each row; an int64 array (rows,) gives each row its own count."""
         kept = np.minimum(self.lengths, count)
         return self._gather_slices(self.offsets[1:] - kept, kept)
 
-    def keep_items(self, is_kept: Bools) -> "Sequences":
-        """Drop all occurrences of the items that are False in ``is_kept``, bool (catalogue,); rows may become empty."""
-        return self._select_items(is_kept[self.items])
+    def keep_items(self, is_kept_item: Bools) -> "Sequences":
+        """Drop all occurrences of some items; rows may become empty.
 
-    def without_items(self, removed_items: Ints) -> "Sequences":
-        """Drop all occurrences of one item from each row: of ``removed_items[i]``, int32 (rows,), from row ``i``."""
-        return self._select_items(self.items != np.repeat(removed_items, self.lengths))
+        Parameters
+        ----------
+        is_kept_item : bool array (items of the catalogue,)
+            False for the items to drop.
+        """
+        return self._keep_positions(is_kept_item[self.items])
+
+    def without_one_item_per_row(self, item_of_row: Ints) -> "Sequences":
+        """Drop one item from each row, at all its occurrences.
+
+        Parameters
+        ----------
+        item_of_row : int32 array (rows,)
+            The item to drop from each row.
+        """
+        return self._keep_positions(self.items != np.repeat(item_of_row, self.lengths))
 
     def without_repeats(self) -> "Sequences":
-        """Keep only the last occurrence of each item in a row."""
-        rows = self.row_numbers()
+        """Keep only the last occurrence of each item in each row."""
+        rows = self.row_of_each_item()
         keys = rows * (int(self.items.max(initial=0)) + 1) + self.items
         _, from_end = np.unique(keys[::-1], return_index=True)
         last = np.sort(len(keys) - 1 - from_end)
@@ -77,18 +89,19 @@ class Sequences:
         return Sequences(self.items[last], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
     def padded_matrix(self, fill_value: int) -> Ints:
-        """Return an int32 matrix (rows, longest row): each row right-aligned, with ``fill_value`` to its left."""
+        """Return an int32 matrix (rows, longest row) of right-aligned rows, with ``fill_value`` to the left of each."""
         width = int(self.lengths.max(initial=0))
         matrix = np.full((len(self), width), fill_value, np.int32)
         matrix[np.arange(width) >= width - self.lengths[:, None]] = self.items
         return matrix
 
-    def row_numbers(self) -> Longs:
-        """Return the row number of each element of ``items``: int64 array (total,)."""
+    def row_of_each_item(self) -> Longs:
+        """Return the number of the row to which each element of ``items`` belongs: int64 array (total,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
-    def _select_items(self, is_kept: Bools) -> "Sequences":
-        counts = np.bincount(self.row_numbers()[is_kept], minlength=len(self))
+    def _keep_positions(self, is_kept: Bools) -> "Sequences":
+        """Return the sequences without the elements of ``items`` at which ``is_kept`` is False."""
+        counts = np.bincount(self.row_of_each_item()[is_kept], minlength=len(self))
         return Sequences(self.items[is_kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
 
     def _gather_slices(self, starts: Longs, lengths: Longs) -> "Sequences":

@@ -1,4 +1,5 @@
 """The recommendation models: their common interface, and a file or folder for each model family.
 
-May import ``core``, ``training``, ``language_models``, and the modules directly in ``jobs``, such as ``errors``.
+The folder may import ``core``, ``training``, ``language_models``, and the modules directly in ``jobs``, such as
+``errors``.
 """

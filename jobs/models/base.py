@@ -51,8 +51,8 @@ class Model(ABC):
     uses_embeddings : bool
         Whether the family reads the catalogue's embeddings.
     values_to_try : hyper-parameter -> values
-        Hyper-parameters that :meth:`fit` chooses itself if they are not given, each with the values that it tries; no
-        values if the family finds them itself.
+        Hyper-parameters that :meth:`fit` chooses itself if they are not given, each with the values that it tries. The
+        list is empty where the family has another way to find the value.
     parameters : dict
         This model's hyper-parameters: the given values, and the defaults of all others.
     given_parameters : dict
@@ -74,8 +74,8 @@ class Model(ABC):
     uses_embeddings: ClassVar[bool] = False
     values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
-    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
-        self.given_parameters = dict(parameters or {})
+    def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        self.given_parameters = dict(hyperparameters or {})
         for name, value in self.given_parameters.items():
             self.check_hyperparameter(name, value)
         self.parameters: dict[str, Any] = {**self.defaults, **self.given_parameters}
@@ -111,16 +111,16 @@ class Model(ABC):
         return True
 
     def can_reuse(self, fitted_model: "Model") -> bool:
-        """Whether fitting this model can reuse ``fitted_model``, fitted on the same data with the same seed."""
+        """Whether :meth:`fit` can use ``fitted_model``, fitted on the same data and seed, instead of fitting anew."""
         return False
 
     @abstractmethod
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the model on ``train_sequences``, ordered from oldest to newest.
 
-        ``validation`` only decides when to stop training, the hyper-parameters in ``parameters_to_choose``, or how to
-        weight the parts of a fusion; it is not trained on. Without validation cases ``chosen_parameters`` keeps its
-        values.
+        The model is not trained on ``validation``. It only serves to choose: when to stop training, the values of the
+        hyper-parameters in ``parameters_to_choose``, or the weights of a fusion's parts. Without validation cases
+        ``chosen_parameters`` keeps its values.
         """
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Model":

@@ -14,8 +14,8 @@ from jobs.core.sequences import Sequences
 from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, sequence_item_matrix
 from jobs.models.sparse_ranking import SparseMatrix
 
-ITEM_LIMIT_WHILE_CHOOSING: Final = 4000
-"""Number of items, the most frequent ones, of the fits that choose hyper-parameters; fits with all items take long."""
+ITEM_LIMIT_OF_TRIAL_FITS: Final = 4000
+"""Largest number of items in the fits that only try hyper-parameters: the most frequent ones, to save time."""
 
 
 class EASE(ItemWeightsModel):
@@ -28,10 +28,11 @@ class EASE(ItemWeightsModel):
     Hyper-parameters
     ----------------
     l2 : float
-        Strength of the penalty on large weights; a larger one shrinks above all the weights of rare items.
+        Strength of the penalty on large weights. A larger one shrinks all weights, those of rare items most.
     item_limit : int
-        The most items that the model knows; the items in most training sequences are kept. The fit needs 8 bytes of
-        memory for each pair of items (1.8 GB for 15,000 items), and time that grows with the number of items cubed.
+        Largest number of items that the model knows: those that occur in the most training sequences. The fit needs 8
+        bytes of memory for each pair of items (1.8 GB for 15,000 items), and time that grows with the number of items
+        cubed.
 
     The others are described at :class:`ItemWeightsModel`.
     """
@@ -40,19 +41,19 @@ class EASE(ItemWeightsModel):
     defaults = {**SHARED_DEFAULTS, "l2": 100.0, "item_limit": 15_000}
     values_to_try = {**ItemWeightsModel.values_to_try, "l2": [30.0, 100.0, 300.0, 1000.0]}
     parameters_that_change_weights = ("l2",)
-    _item_limit_while_choosing: int | None = None
-    """The most items of a fit while hyper-parameters are chosen; None: the hyper-parameter ``item_limit`` holds."""
+    _item_limit_of_trial_fits: int | None = None
+    """Largest number of items in a fit that only tries hyper-parameters; None in the final fit."""
 
     def _choose_hyperparameters(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
-        self._item_limit_while_choosing = ITEM_LIMIT_WHILE_CHOOSING
+        self._item_limit_of_trial_fits = ITEM_LIMIT_OF_TRIAL_FITS
         super()._choose_hyperparameters(sequences, validation, allow_repeats)
-        self._item_limit_while_choosing = None
+        self._item_limit_of_trial_fits = None
 
     def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
         held = sequence_item_matrix(sequences, item_count)
         holders = held.sum(axis=0)
         # the stable sort prefers lower item indices among items that are in equally many sequences
-        limit = min(int(self.parameters["item_limit"]), self._item_limit_while_choosing or len(holders))
+        limit = min(int(self.parameters["item_limit"]), self._item_limit_of_trial_fits or len(holders))
         most_held = np.argsort(-holders, kind="stable")[:limit]
         known = np.sort(most_held[holders[most_held] > 0])
         held = held[:, known]
@@ -62,10 +63,10 @@ class EASE(ItemWeightsModel):
         del gram
         inverse /= -inverse.diagonal().clone()
         inverse.fill_diagonal_(0)
-        return _strongest_weights_as_sparse(inverse, known, item_count, int(self.parameters["weights_per_item"]))
+        return _sparse_strongest_weights(inverse, known, item_count, int(self.parameters["weights_per_item"]))
 
 
-def _strongest_weights_as_sparse(
+def _sparse_strongest_weights(
     weights: torch.Tensor, known_items: np.ndarray, item_count: int, weights_per_row: int
 ) -> SparseMatrix:
     """Return each row's weights of largest absolute value, as a sparse array over all items of the catalogue.

@@ -17,18 +17,18 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitOptions, Model
-from jobs.models.merging import MergedLists, choose_part_weights, position_scores, row_item_keys
+from jobs.models.merged_lists import MergedLists, choose_part_weights, position_scores, row_item_keys
 from jobs.models.scorer import Scorer, top_in_chunks
 
-ROWS_AT_ONCE = 1024  # number of sequences ranked at once; it bounds the memory for all parts' lists
+SEQUENCES_PER_CHUNK = 1024  # number of sequences ranked at once; it bounds the memory for all parts' lists
 
 
 class Fusion(Model):
     """Score of an item = weighted sum of its position scores in the lists of the parts.
 
-    The weights are those that rank the targets of the validation cases best, moved towards equal weights as far as they
-    may be chance (:func:`jobs.models.merging.choose_part_weights`). A family that is named twice among the parts is
-    fitted twice, with different seeds.
+    A position score depends on the item's rank or score in a part's list (hyper-parameter ``method``). The weights of
+    the parts are chosen on the validation cases by :func:`jobs.models.merged_lists.choose_part_weights`. A family that
+    is named twice among the parts is fitted twice, with different seeds.
 
     Hyper-parameters
     ----------------
@@ -38,9 +38,10 @@ class Fusion(Model):
         Hyper-parameters of the parts, by family. A hyper-parameter not given here has the family's value in the
         settings if ``nextmart train`` fits the fusion, and otherwise the family's default.
     method : str
-        Position score of an item in a part's list: ``reciprocal_rank``, or ``score``, the part's score scaled to 0..1.
+        What the position score of an item in a part's list is: with ``reciprocal_rank`` 1 / (c + rank), with ``score``
+        the part's score of the item, scaled to 0..1.
     constant : int
-        Constant c of the reciprocal rank 1 / (c + rank); the larger, the less the first ranks stand out.
+        The c of the reciprocal rank; the larger it is, the less the first ranks stand out.
     depth : int
         Length of each part's list.
     equal_weights : bool
@@ -59,10 +60,10 @@ class Fusion(Model):
     allowed_values = {"method": ["reciprocal_rank", "score"]}
     uses_embeddings = True
 
-    def __init__(self, parameters: Mapping[str, Any], parts: Sequence[Model]) -> None:
-        super().__init__(parameters)
-        self.parts = list(parts)
-        self.weights = np.full(len(self.parts), 1 / len(self.parts))
+    def __init__(self, hyperparameters: Mapping[str, Any], part_models: Sequence[Model]) -> None:
+        super().__init__(hyperparameters)
+        self.part_models = list(part_models)
+        self.weights = np.full(len(self.part_models), 1 / len(self.part_models))
 
     @classmethod
     def check_hyperparameter(cls, name: str, value: Any) -> None:
@@ -77,50 +78,52 @@ class Fusion(Model):
     @property
     def depends_on_seed(self) -> bool:
         """Whether the fitted model depends on the seed: it does if any part does."""
-        return any(part.depends_on_seed for part in self.parts)
+        return any(part.depends_on_seed for part in self.part_models)
 
     def can_reuse(self, fitted_model: Model) -> bool:
-        """Whether fitting can reuse ``fitted_model``: whether it has the family and hyper-parameters of a part."""
-        return any(_have_same_configuration(part, fitted_model) for part in self.parts)
+        """Whether ``fitted_model`` can serve as a part: it has the family and the hyper-parameters of one."""
+        return any(_have_same_configuration(part, fitted_model) for part in self.part_models)
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Fit the models that are merged, the parts, and choose each part's weight in merged lists by ``validation``.
+        """Fit each part, and choose the weights of the parts on the validation cases.
 
-        Parts that ``fit_options.reusable_models`` has are reused.
+        A part is not fitted if ``fit_options.reusable_models`` has an equal model, which is then taken instead.
         """
         for index, part_fit_options in self._fit_options_of_parts(fit_options):
             reusable = self._reusable_model(index, part_fit_options, fit_options)
             if reusable:
-                self.parts[index] = reusable
+                self.part_models[index] = reusable
             else:
-                self.parts[index].fit(train_sequences, validation, catalog, part_fit_options)
+                self.part_models[index].fit(train_sequences, validation, catalog, part_fit_options)
         if not self.parameters["equal_weights"] and len(validation.targets):
             scorer = self._fusion_scorer(catalog)
             exclude = None if fit_options.allow_repeats else validation.inputs
-            lists = scorer.part_lists(validation.inputs, exclude, scorer.recommendable_mask)
+            lists = scorer.lists_of_parts(validation.inputs, exclude, scorer.recommendable_mask)
             self.weights = choose_part_weights(MergedLists.from_lists(lists), validation.targets)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Fusion":
         """Return a new fusion: each part is fitted again on all sequences, and the weights are kept."""
-        parts = [
+        part_models = [
             self._reusable_model(index, part_fit_options, fit_options)
-            or self.parts[index].refit(sequences, catalog, part_fit_options)
+            or self.part_models[index].refit(sequences, catalog, part_fit_options)
             for index, part_fit_options in self._fit_options_of_parts(fit_options)
         ]
-        fused = Fusion(self.given_parameters, parts)
+        fused = Fusion(self.given_parameters, part_models)
         fused.weights = self.weights
         return fused
 
     def state(self) -> State:
         """Return the weights and the learnt arrays of all parts, each name prefixed by the index of its part."""
         return {"weights": self.weights} | {
-            f"{index}.{name}": value for index, part in enumerate(self.parts) for name, value in part.state().items()
+            f"{index}.{name}": value
+            for index, part in enumerate(self.part_models)
+            for name, value in part.state().items()
         }
 
     def restore(self, state: State, training_catalog: Catalog) -> None:
         """Load the weights and the learnt arrays of all parts."""
         self.weights = state["weights"]
-        for index, part in enumerate(self.parts):
+        for index, part in enumerate(self.part_models):
             prefix = f"{index}."
             part_state = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
             part.restore(part_state, training_catalog)
@@ -132,11 +135,11 @@ class Fusion(Model):
     def _fusion_scorer(self, catalog: Catalog) -> "FusionScorer":
         p = self.parameters
         constant = p["constant"] if p["method"] == "reciprocal_rank" else None
-        return FusionScorer([part.scorer(catalog) for part in self.parts], self.weights, p["depth"], constant)
+        return FusionScorer([part.scorer(catalog) for part in self.part_models], self.weights, p["depth"], constant)
 
     def _reusable_model(self, part_index: int, part_fit_options: FitOptions, fit_options: FitOptions) -> Model | None:
         """Return the already fitted model with a part's family, hyper-parameters and seed, or None if there is none."""
-        part = self.parts[part_index]
+        part = self.part_models[part_index]
         fitted_model = fit_options.reusable_models.get(part.family)
         has_same_seed = part_fit_options.seed == fit_options.seed
         return fitted_model if fitted_model and has_same_seed and _have_same_configuration(part, fitted_model) else None
@@ -168,7 +171,7 @@ class FusionScorer(Scorer):
     ----------
     scorers : list of Scorer
         The scorers of the parts.
-    weights : float64 array (parts,)
+    part_weights : float64 array (parts,)
         Weight of each part.
     depth : int
         Length of each part's list.
@@ -176,14 +179,14 @@ class FusionScorer(Scorer):
         Constant of reciprocal-rank fusion; None merges the parts' scores instead of their ranks.
     """
 
-    def __init__(self, scorers: list[Scorer], weights: Doubles, depth: int, rank_constant: int | None) -> None:
+    def __init__(self, scorers: list[Scorer], part_weights: Doubles, depth: int, rank_constant: int | None) -> None:
         self.recommendable_mask = np.logical_or.reduce([scorer.recommendable_mask for scorer in scorers])
-        self._scorers, self._weights, self._depth, self._rank_constant = scorers, weights, depth, rank_constant
+        self._scorers, self._weights, self._depth, self._rank_constant = scorers, part_weights, depth, rank_constant
 
-    def part_lists(
+    def lists_of_parts(
         self, sequences: Sequences, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> list[tuple[Ints, Doubles]]:
-        """Return each part's recommended items and their position scores, see :func:`position_scores`.
+        """Return each part's recommended items and their position scores (:func:`position_scores`).
 
         Returns
         -------
@@ -201,35 +204,35 @@ class FusionScorer(Scorer):
     ) -> tuple[Floats, Ints]:
         """Return the items with the largest weighted sums of position scores; equal sums are ordered by item index."""
 
-        def top_of_chunk(chunk: Sequences, excluded: Sequences | None) -> tuple[Floats, Ints]:
-            merged = MergedLists.from_lists(self.part_lists(chunk, excluded, allowed_mask))
+        def top_of_chunk(chunk: Sequences, excluded_items_of_chunk: Sequences | None) -> tuple[Floats, Ints]:
+            merged = MergedLists.from_lists(self.lists_of_parts(chunk, excluded_items_of_chunk, allowed_mask))
             return merged.top(self._weights, len(chunk), k)
 
-        return top_in_chunks(top_of_chunk, sequences, k, excluded_items, ROWS_AT_ONCE)
+        return top_in_chunks(top_of_chunk, sequences, k, excluded_items, SEQUENCES_PER_CHUNK)
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
+    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return, for each recommended item, the reason given by the part that contributes most to its score.
 
         If that part can't give a reason, the reason comes from the part with the next largest contribution.
         """
-        reasons = super().reasons(sequences, items)
+        reasons = super().reasons(sequences, recommended_items)
         listable = self.recommendable_mask if allowed_mask is None else self.recommendable_mask & allowed_mask
-        for start in range(0, len(sequences), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
-            chunk, recommended = sequences.take(rows), items[rows]
+        for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
+            rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
+            chunk, recommended = sequences.take(rows), recommended_items[rows]
             # A recommended list with items of its own sequence was made with repeats allowed, so no item is excluded
             # when the parts' lists are made again.
             recommended_keys = row_item_keys(np.arange(len(chunk))[:, None], recommended)
-            has_repeats = np.isin(recommended_keys, row_item_keys(chunk.row_numbers(), chunk.items)).any(axis=1)
-            excluded = chunk.last_items(np.where(has_repeats, 0, chunk.lengths))
-            merged = MergedLists.from_lists(self.part_lists(chunk, excluded, listable))
+            has_repeats = np.isin(recommended_keys, row_item_keys(chunk.row_of_each_item(), chunk.items)).any(axis=1)
+            excluded = chunk.keep_last_items(np.where(has_repeats, 0, chunk.lengths))
+            merged = MergedLists.from_lists(self.lists_of_parts(chunk, excluded, listable))
             contributions = merged.part_scores_of(recommended) * self._weights
             answers: dict[int, Ints] = {}
             for part_asked in np.moveaxis(np.argsort(-contributions, axis=2, kind="stable"), 2, 0):
                 for part, scorer in enumerate(self._scorers):
                     is_asked = (part_asked == part) & (contributions[:, :, part] > 0) & (reasons[rows] < 0)
                     if (is_asked & (recommended >= 0)).any():
-                        # a part compares the items of a list, so it is asked about the whole list, and once
+                        # a part's reasons depend on the whole list, so it is asked once, for the reasons of all items
                         if part not in answers:
                             answers[part] = scorer.reasons(chunk, recommended, allowed_mask)
                         reasons[rows] = np.where(is_asked, answers[part], reasons[rows])

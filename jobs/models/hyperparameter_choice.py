@@ -20,13 +20,19 @@ RECENCY_FACTORS: Final = (0.0, 0.5, 1.0)
 """The weights of the recency correction that are tried, as multiples of the family's default."""
 
 
-def beats_by_more_than_chance(values: Doubles, other_values: Doubles) -> bool:
-    """Return whether the mean of values exceeds that of paired values by more than a standard error of the difference.
+def beats_by_more_than_chance(case_scores: Doubles, other_case_scores: Doubles) -> bool:
+    """Tell whether the first scores are higher on average, by more than a standard error of the mean difference.
 
-    One standard error suffices, instead of the usual two, because a wrong choice between near values costs little.
+    One standard error suffices, instead of the usual two, because a wrong choice between near scores costs little.
+
+    Parameters
+    ----------
+    case_scores, other_case_scores : float64 array (cases,)
+        The scores of two models on the same cases.
     """
-    differences = values - other_values
-    return bool(differences.mean() > differences.std(ddof=1) / np.sqrt(len(differences))) if len(values) > 1 else False
+    differences = case_scores - other_case_scores
+    count = len(differences)
+    return count > 1 and bool(differences.mean() > differences.std(ddof=1) / np.sqrt(count))
 
 
 def choose_parameter_value(
@@ -50,11 +56,11 @@ def choose_parameter_value(
 
 
 def choose_recency_weight(model: "Model", validation: Cases, catalog: Catalog, allow_repeats: bool) -> None:
-    """Choose the weight of a fitted model's recency correction on the validation cases, if it was not given.
+    """Set the weight of a fitted model's recency correction to the best on the validation cases, if it was not given.
 
-    The correction only changes the scores of a fitted model, so that nothing is fitted again. Where the model's data
-    differ from the validation cases in time, as on a shop with a history, a weight above 0 wins; where they don't, as
-    under the protocol leave-one-out, 0 wins.
+    The correction only changes the scores of a fitted model, so nothing is fitted again. A weight above 0 wins where
+    the validation cases are later than the training data, as with a shop's history. Where they are not, as under the
+    protocol leave-one-out, 0 wins.
     """
     if "recency" not in model.parameters_to_choose or not len(validation.targets):
         return
@@ -69,16 +75,24 @@ def choose_recency_weight(model: "Model", validation: Cases, catalog: Catalog, a
     )
 
 
-def chosen_parameters_to_state(chosen: Mapping[str, Any]) -> State:
-    """Return chosen values as named arrays: each holds a value's text in UTF-8."""
-    return {f"{CHOSEN_PREFIX}{name}": np.frombuffer(str(value).encode(), np.uint8) for name, value in chosen.items()}
-
-
-def chosen_parameters_from_state(state: State, parameters: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return the chosen values of a stored state; a model that was stored without them has those of ``parameters``."""
+def chosen_parameters_to_state(chosen_parameters: Mapping[str, Any]) -> State:
+    """Return the chosen values as named arrays, each of which holds a value's text in UTF-8."""
     return {
-        name: type(parameters[name])(state[CHOSEN_PREFIX + name].tobytes().decode())
+        f"{CHOSEN_PREFIX}{name}": np.frombuffer(str(value).encode(), np.uint8)
+        for name, value in chosen_parameters.items()
+    }
+
+
+def chosen_parameters_from_state(
+    state: State, hyperparameters: Mapping[str, Any], names_of_chosen: Sequence[str]
+) -> dict[str, Any]:
+    """Return the chosen values that a stored state holds.
+
+    A value that the state lacks, because an earlier version stored it, is taken from ``hyperparameters``.
+    """
+    return {
+        name: type(hyperparameters[name])(state[CHOSEN_PREFIX + name].tobytes().decode())
         if CHOSEN_PREFIX + name in state
-        else parameters[name]
-        for name in names
+        else hyperparameters[name]
+        for name in names_of_chosen
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Interval:
-    """Interval of numbers; each of its bounds is optional, and only ``above`` and ``below`` are themselves outside."""
+    """Interval of numbers; each bound is optional. A number equal to ``above`` or ``below`` lies outside."""
 
     at_least: float = -math.inf
     above: float = -math.inf

@@ -1,7 +1,7 @@
 """The common base of the linear item-to-item models EASE, ItemKNN and Markov.
 
-The score of an item is a sum over the items of a sequence: each adds the weight of its age, times the weight from it to
-the scored item. The families differ in how they learn the weights between items.
+The score of an item is a sum over the items of a sequence. Each of these adds a product: its weight by age, times the
+learnt weight from it to the scored item. The families differ in how they learn the weights between items.
 """
 
 from abc import abstractmethod
@@ -36,7 +36,7 @@ SHARED_DEFAULTS: Final[Mapping[str, Any]] = {
 }
 """Defaults of the hyper-parameters that all linear item-to-item families share (see :class:`ItemWeightsModel`)."""
 
-ROWS_AT_ONCE: Final = 1024
+SEQUENCES_PER_CHUNK: Final = 1024
 """Number of sequences for which items are ranked at once; it bounds the memory for scores."""
 
 
@@ -44,8 +44,9 @@ class ItemWeightsModel(Model):
     """A model that scores items by learnt weights from each item to each other item.
 
     The fit chooses values for the hyper-parameters in ``values_to_try`` that the settings do not give, one
-    hyper-parameter after the other, on the validation cases: the value with the best nDCG@20 if it beats the default by
-    more than chance, else the default. Without validation cases a hyper-parameter has its default.
+    hyper-parameter after the other. It takes the value with the best nDCG on the validation cases
+    (:func:`jobs.models.scorer.case_ndcgs`) if it beats the default by more than chance, else the default. Without
+    validation cases a hyper-parameter has its default.
 
     Hyper-parameters
     ----------------
@@ -55,7 +56,8 @@ class ItemWeightsModel(Model):
         Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of all
         history)^weight; 0 for none.
     weights_per_item : int
-        Number of weights that each item keeps, the largest ones. It bounds the stored model and the time of a list.
+        Number of weights kept from each item to others: the largest. It bounds the size of the stored model, and the
+        time that a list takes.
     window : int
         Number of newest items of a sequence that the fit learns from and a scorer reads.
 
@@ -92,21 +94,21 @@ class ItemWeightsModel(Model):
         """Choose the hyper-parameters that the settings do not give, and learn the weights between items."""
         self.training_catalog = catalog
         self.recency_correction = RecencyCorrection.from_sequences(train_sequences, catalog)
-        recent = train_sequences.last_items(int(self.parameters["window"]))
+        recent = train_sequences.keep_last_items(int(self.parameters["window"]))
         self.is_trained = np.bincount(recent.items, minlength=len(catalog)) > 0
         if self.parameters_to_choose and len(validation.targets):
             self._choose_hyperparameters(recent, validation, fit_options.allow_repeats)
-        self.weights = self._strongest_weights(recent)
+        self.weights = self._learn_strongest_weights(recent)
 
     def _choose_hyperparameters(self, sequences: Sequences, validation: Cases, allow_repeats: bool) -> None:
         learnt: list[Any] | None = None
 
-        def score_cases(name: str, value: Any) -> Doubles:
+        def score_cases(hyperparameter_name: str, value: Any) -> Doubles:
             nonlocal learnt
-            self.chosen_parameters[name] = value
+            self.chosen_parameters[hyperparameter_name] = value
             wanted = [self.chosen_parameters[learnt_name] for learnt_name in self.parameters_that_change_weights]
             if wanted != learnt:
-                self.weights, learnt = self._strongest_weights(sequences), wanted
+                self.weights, learnt = self._learn_strongest_weights(sequences), wanted
             return case_ndcgs(self.scorer(self.training_catalog), validation, allow_repeats)
 
         for name in self.parameters_to_choose:
@@ -114,7 +116,7 @@ class ItemWeightsModel(Model):
                 self.defaults[name], self.values_to_try[name], partial(score_cases, name)
             )
 
-    def _strongest_weights(self, sequences: Sequences) -> SparseMatrix:
+    def _learn_strongest_weights(self, sequences: Sequences) -> SparseMatrix:
         weights = self._learn_weights(sequences, len(self.training_catalog))
         return keep_strongest_weights(weights, int(self.parameters["weights_per_item"]))
 
@@ -169,7 +171,7 @@ class ItemWeightsScorer(Scorer):
         Factors by which the scores of items are multiplied.
     recommendable_mask : bool array (items,)
         True for items that occur in training sequences.
-    decay : str
+    decay_name : str
         Weight of a sequence's items by age, a key of ``DECAYS``.
     window : int
         Number of newest items of a sequence that the scorer reads.
@@ -178,43 +180,44 @@ class ItemWeightsScorer(Scorer):
     scores_ignore_other_items = True
 
     def __init__(
-        self, weights: SparseMatrix, score_factors: Doubles, recommendable_mask: Bools, decay: str, window: int
+        self, weights: SparseMatrix, score_factors: Doubles, recommendable_mask: Bools, decay_name: str, window: int
     ) -> None:
         self.recommendable_mask = recommendable_mask
         self._weights = weights.copy()
         self._weights.data *= score_factors[weights.indices]
-        self._decay, self._window = decay, window
+        self._decay, self._window = decay_name, window
 
     def top(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
-        """Return the ``k`` items with the largest sums of weights; fewer if fewer items have a weight at all."""
+        """Return the ``k`` items with the largest sums of weights; fewer if fewer items have any weight."""
         return top_in_chunks(
             lambda chunk, excluded: top_of_rows(self._age_weights(chunk) @ self._weights, k, excluded, allowed_mask),
-            sequences, k, excluded_items, ROWS_AT_ONCE,
+            sequences, k, excluded_items, SEQUENCES_PER_CHUNK,
         )  # fmt: skip
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the item of the sequence that adds most to the recommended item's score, for what it adds to others.
+    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+        """Return the reason for each recommended item: an item of the sequence that adds much to its score.
 
-        See :mod:`jobs.models.reason_lift`.
+        It adds much compared with what it adds to the scores of the other listed items
+        (:mod:`jobs.models.reason_lift`).
         """
-        reasons = super().reasons(sequences, items)
+        reasons = super().reasons(sequences, recommended_items)
         weights = self._age_weights(sequences)
         for row in range(len(sequences)):
             entries = slice(weights.indptr[row], weights.indptr[row + 1])
             own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]
-            listed = np.flatnonzero(items[row] >= 0)
+            listed = np.flatnonzero(recommended_items[row] >= 0)
             if not len(own_items) or not len(listed):
                 continue
-            contributions = own_weights[:, None] * self._weights[own_items][:, items[row, listed]].toarray()
+            contributions = own_weights[:, None] * self._weights[own_items][:, recommended_items[row, listed]].toarray()
             places = strongest_reasons_by_lift(contributions[None])[0]
             reasons[row, listed] = np.where(places >= 0, own_items[places], -1)
         return reasons
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:
-        """Return the weight of each sequence's items by their age, oldest first: sparse array (sequences, items)."""
-        distinct = sequences.without_repeats().keep_items(self.recommendable_mask).last_items(self._window)
+        """Return the weights by age of each sequence's items, oldest first: sparse array (sequences, items)."""
+        distinct = sequences.without_repeats().keep_items(self.recommendable_mask).keep_last_items(self._window)
         return sparse.csr_array(
             (age_weights(distinct, self._decay), distinct.items, distinct.offsets),
             shape=(len(distinct), len(self.recommendable_mask)),

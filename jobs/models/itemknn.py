@@ -20,7 +20,7 @@ class ItemKNN(ItemWeightsModel):
     Hyper-parameters
     ----------------
     shrinkage : float
-        A larger value lowers above all the weights of pairs that few sequences hold.
+        A larger value lowers all weights, those of pairs that few sequences hold most.
 
     The others are described at :class:`ItemWeightsModel`.
     """

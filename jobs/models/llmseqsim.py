@@ -86,7 +86,7 @@ class LLMSeqSim(Model):
         return {**arrays, **chosen_parameters_to_state(self.chosen_parameters)}
 
     def restore(self, state: State, training_catalog: Catalog) -> None:
-        """Load what :meth:`state` returned."""
+        """Load the reduction, the recency correction and its weight, which :meth:`state` returned."""
         self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
         self.projection = Projection.from_state(state)
         self.recency_correction = RecencyCorrection.from_state(state, training_catalog)

@@ -1,4 +1,4 @@
-"""Markov: a model that recommends the items which most often follow the items of a sequence, soon after them.
+"""Markov: a model that recommends the items which often, and soon, follow the items of a sequence in training data.
 
 Source: the sequential rules (SR) of Ludewig & Jannach 2018 (arXiv 1803.09587), with their weight 1 / distance. If only
 a sequence's newest item counted, and the distance were 1, the model would be a first-order Markov chain.
@@ -20,9 +20,9 @@ class Markov(ItemWeightsModel):
     Hyper-parameters
     ----------------
     distance : int
-        The most places by which j may come after i.
+        Largest number of places by which j may come after i.
     shrinkage : float
-        Number added to the count of i, which lowers above all the uncertain weights of rare items.
+        Number added to the count of i. It lowers all weights, the uncertain ones of rare items most.
 
     The others are described at :class:`ItemWeightsModel`.
     """
@@ -31,7 +31,7 @@ class Markov(ItemWeightsModel):
     defaults = {**SHARED_DEFAULTS, "decay": "squared_harmonic", "distance": 10, "shrinkage": 2.0}
 
     def _learn_weights(self, sequences: Sequences, item_count: int) -> SparseMatrix:
-        rows = sequences.row_numbers()
+        rows = sequences.row_of_each_item()
         total = sparse.csr_array((item_count, item_count))
         for distance in range(1, int(self.parameters["distance"]) + 1):
             before, after = sequences.items[:-distance], sequences.items[distance:]

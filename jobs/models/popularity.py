@@ -23,7 +23,7 @@ from jobs.models.scorer import Scorer, VectorScorer, case_ndcgs
 
 
 class Popularity(Model):
-    """Score of an item = number of the newest training sequences that hold it, at least once.
+    """Score of an item = number of the newest training sequences in which it occurs, once or more often.
 
     A hundred orders of an item by one buyer therefore don't make the item a bestseller, neither here nor in the table
     ``recommendations.popular_items``. On sequences without repeated items, the defaults are MostPopular of arXiv
@@ -32,8 +32,8 @@ class Popularity(Model):
     Hyper-parameters
     ----------------
     newest_share : float
-        Share of the training sequences that count, the newest ones. Of items that equally many of these hold, the one
-        that more of all sequences hold comes first.
+        Share of the training sequences that count: the newest ones. Of two items that occur in equally many of these,
+        the one that occurs in more of all training sequences comes first.
     recency : float
         Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of all
         history)^weight; 0 for none.
@@ -53,12 +53,12 @@ class Popularity(Model):
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Count the training sequences that hold each item; choose which of them count, and the weight of recency."""
+        """Count the newest training sequences that hold each item; choose their share, and the weight of recency."""
         self.training_catalog = catalog
         correction = RecencyCorrection.from_sequences(train_sequences, catalog).log_ratios.astype(np.float64)
 
-        def score_cases(name: str, value: Any) -> Doubles:
-            self.chosen_parameters[name] = value
+        def score_cases(hyperparameter_name: str, value: Any) -> Doubles:
+            self.chosen_parameters[hyperparameter_name] = value
             self._compute_item_scores(train_sequences, correction)
             return case_ndcgs(self.scorer(catalog), validation, fit_options.allow_repeats)
 
@@ -68,22 +68,22 @@ class Popularity(Model):
             )
         self._compute_item_scores(train_sequences, correction)
 
-    def _compute_item_scores(self, sequences: Sequences, log_ratios: Doubles) -> None:
+    def _compute_item_scores(self, sequences: Sequences, recency_log_ratios: Doubles) -> None:
         distinct, size = sequences.without_repeats(), len(self.training_catalog)
         counts = np.bincount(distinct.items, minlength=size).astype(np.float64)
         share = self.chosen_parameters["newest_share"]
         if share < 1:
             newest = np.arange(int(len(distinct) * (1 - share)), len(distinct))
-            # all counts together add less than 1, so that they only order items with equally many newest sequences
+            # the counts of all sequences add less than 1: they only order items with equal counts of newest sequences
             counts = np.bincount(distinct.take(newest).items, minlength=size) + counts / (counts.sum() + 1)
-        self.item_scores = (counts * np.exp(self.chosen_parameters["recency"] * log_ratios)).astype(np.float32)
+        self.item_scores = (counts * np.exp(self.chosen_parameters["recency"] * recency_log_ratios)).astype(np.float32)
 
     def state(self) -> State:
         """Return the score of each item, and the chosen hyper-parameters, as named arrays."""
         return {"counts": self.item_scores, **chosen_parameters_to_state(self.chosen_parameters)}
 
     def restore(self, state: State, training_catalog: Catalog) -> None:
-        """Load what :meth:`state` returned."""
+        """Load the items' scores and the chosen hyper-parameters that :meth:`state` returned."""
         self.training_catalog, self.item_scores = training_catalog, state["counts"]
         self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
 

@@ -1,15 +1,18 @@
-"""The rule by which all models choose reasons: what an item of the sequence adds, relative to what it adds elsewhere.
+"""The rule by which models choose the reason for a recommended item, which is an item of the visitor's sequence.
 
-The item that adds most to a recommended item's score is often the same for the whole list: the newest item weighs most,
-and an item in the middle of the catalogue is near to everything. As a reason it says nothing about the one
-recommendation. So what counts is an item's contribution times its lift, which is the contribution divided by what the
-item adds to the items of the list on average. Contributions enter squared, in the average too.
+An item of the sequence contributes to the scores of the recommended items. If the largest contribution decided, one
+item would often be the reason for the whole list: the newest item weighs most, and an item with a common text is near
+to everything. Such a reason says nothing about the single recommendation. So the largest c² / m decides: c is an item's
+contribution to this recommended item, and m is the mean of its squared contributions to all items of the list. This is
+called contribution times lift.
 
-An item that adds little to the list anywhere has a lift that rests on little. So the average is shrunk towards that of
-all items of the sequence. ``python -m benchmarks.reasons`` measures how often one reason fills a list, and how near the
-texts of item and reason are. On lists of LLMSeqSim for Amazon Beauty, the commonest reason takes 90 % of a list by what
-adds most, with a mean cosine of 0.82, and 50 % here, with 0.63; on lists of EASE for UCI Online Retail 62 % with 0.27,
-and 25 % with 0.32.
+The lift of an item that contributes little to the whole list is mostly chance. So its m is moved towards the mean m of
+all items of the sequence.
+
+``python -m benchmarks.reasons`` measures which share of a list has its commonest reason, and the cosine of the texts of
+item and reason. On lists of LLMSeqSim for Amazon Beauty the share is 50 % and the mean cosine 0.63; by the largest
+contribution they would be 90 % and 0.82. On lists of EASE for UCI Online Retail they are 25 % and 0.32; by the largest
+contribution they would be 62 % and 0.27.
 """
 
 from typing import Final
@@ -19,12 +22,12 @@ import numpy as np
 from jobs.core.arrays import Doubles, Longs
 
 SHRINKAGE: Final = 0.1
-"""Weight of the average of all items of the sequence, beside the item's own: the larger, the more a reason is what adds
-most."""
+"""How much of the mean of all items of the sequence is added to an item's own mean. The larger it is, the more the
+largest contribution decides, and the less the lift."""
 
 EQUAL_TOLERANCE: Final = 1e-4
-"""Strengths of reasons that differ by less, relatively, count as equal; contributions that are so much smaller than the
-largest of the list count as none: rounding alone may tell them apart."""
+"""Relative difference that may come from rounding alone. Reasons whose strengths differ by less count as equally
+strong, and a contribution that is a smaller share of the list's largest one counts as 0."""
 
 
 def strongest_reasons_by_lift(contributions: Doubles) -> Longs:
@@ -33,13 +36,13 @@ def strongest_reasons_by_lift(contributions: Doubles) -> Longs:
     Parameters
     ----------
     contributions : float64 array (rows, own items, recommended items)
-        What each item of a sequence adds to the score of each recommended item, own items newest first. Only
-        contributions above 0 can be reasons. NaN where a row has fewer own or recommended items.
+        What each item of a row's sequence, its own items, adds to the score of each recommended item. Own items are
+        ordered newest first. Only contributions above 0 can be reasons. NaN where a row has fewer items.
 
     Returns
     -------
     int64 array (rows, recommended items)
-        Place of an own item: of equal ones the first; -1 where no own item adds anything.
+        Place of the reason among the own items, the first of equally strong ones; -1 where no own item adds anything.
     """
     rows, own, recommended = contributions.shape
     if not own:

@@ -53,7 +53,7 @@ class RecencyCorrection:
         counts = np.bincount(sequences.items, minlength=len(catalog)) + 1.0
         overall = counts / counts.sum()
         newest = np.arange(round(len(sequences) * (1 - NEWEST_SHARE)), len(sequences))
-        last_items = np.bincount(sequences.take(newest).last_items(1).items, minlength=len(catalog))
+        last_items = np.bincount(sequences.take(newest).keep_last_items(1).items, minlength=len(catalog))
         concentration = dirichlet_concentration(last_items, overall)
         if concentration is None:
             today = overall
@@ -81,7 +81,7 @@ class RecencyCorrection:
 
     @classmethod
     def from_state(cls, state: State, training_catalog: Catalog) -> "RecencyCorrection":
-        """Load the log-ratios that :meth:`state` returned."""
+        """Make the correction again from the log-ratios that :meth:`state` returned."""
         return cls(state["recency"], training_catalog)
 
 

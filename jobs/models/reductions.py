@@ -1,7 +1,7 @@
 """Dimensionality reductions of the LLM's embeddings: PCA, random projection, autoencoder, LDA, whitening, shrinkage.
 
-Every reduction is a scikit-learn transformer that is linear on centred rows, so that a mean and a matrix tell all of a
-fitted reduction.
+Every reduction is a scikit-learn transformer that is linear on centred rows, so that a mean and a matrix describe a
+fitted reduction fully.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ class SpectralShrinkage(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     A singular value s of the centred rows becomes sqrt(s² / (s² + λ)), the closed form of ACE (arXiv 2605.29322). Here
     s² is divided by the sum of all s², so that a λ means the same for every embedding model and number of items. This
     equals ACE's formula if the centred rows have a mean squared length of 1 and ACE's λ is divided by their number.
-    ACE's best λ, about 500 for 12,101 items, then becomes 0.04; it becomes more if ACE's rows are shorter.
+    ACE's best λ, about 500 for 12,101 items, then becomes 0.04, or more if ACE's rows are shorter than 1.
 
     Parameters
     ----------

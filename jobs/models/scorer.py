@@ -22,16 +22,17 @@ from jobs.core.topk import top_k
 from jobs.models.reason_lift import EQUAL_TOLERANCE, strongest_reasons_by_lift
 
 # Number of sequences whose reasons are found at once; it bounds the memory for the vectors of all their items.
-REASON_CHUNK = 1024
+SEQUENCES_PER_REASON_CHUNK = 1024
 
 # Number of a sequence's newest items among which a reason is sought.
 REASON_WINDOW = 50
 
 # Number of sequences ranked at once; it bounds memory for any number of visitors.
-QUERY_CHUNK = 4096
+SEQUENCES_PER_CHUNK = 4096
 
-# Number of validation cases from which a fit makes its choices by nDCG@20, and the length of its lists for fewer.
+# With at least this number of validation cases, a fit makes its choices by the nDCG of lists of 20 items.
 MANY_VALIDATION_CASES = 1000
+# Length of the lists by whose nDCG a fit makes its choices if it has fewer validation cases.
 LONG_LIST_LENGTH = 1000
 
 
@@ -87,17 +88,17 @@ class Scorer(ABC):
             Scores and item indices, as :func:`recommend` returns them.
         """
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the reason for each recommended item: the item of the sequence that most stands for just this item.
+    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+        """Return the reason for each recommended item: the item of the sequence that best explains its score.
 
-        That is the item whose contribution to the score is the largest multiple of what it contributes to the items of
-        the list on average (:mod:`jobs.models.reason_lift`).
+        The reason contributes much to the score of this item, compared with what it contributes to the other items of
+        the list (:mod:`jobs.models.reason_lift`).
 
         Parameters
         ----------
         sequences : Sequences
             Item indices, oldest first.
-        items : int32 array (sequences, k)
+        recommended_items : int32 array (sequences, k)
             Recommended items; -1 past the end of a list.
         allowed_mask : bool array (items,), optional
             The argument ``allowed_mask`` of the call of :func:`recommend` that made these lists.
@@ -105,13 +106,13 @@ class Scorer(ABC):
         Returns
         -------
         int32 array (sequences, k)
-            An item of the sequence for each recommended item: of items that contribute equally, the newest. -1 if the
-            model can't give a reason.
+            An item of the sequence for each recommended item; the newest of equally good ones. -1 if the model can't
+            give a reason.
         """
-        return np.full(items.shape, -1, np.int32)
+        return np.full(recommended_items.shape, -1, np.int32)
 
     def fault_rates(self) -> dict[str, float]:
-        """Return further quality measures of all lists made so far, stored beside the metrics: name -> share."""
+        """Return the rates of faults in all lists made so far, which are stored beside the metrics: name -> share."""
         return {}
 
 
@@ -126,8 +127,8 @@ class VectorScorer(Scorer):
     item_vectors : float32 tensor (items, width)
         The vectors of the catalogue's items, in the catalogue's order.
     gives_reasons : bool
-        Whether the scorer gives reasons; what an item of the sequence contributes is the cosine of its vector and the
-        recommended item's, less the mean cosine of all items with the recommended one.
+        Whether the scorer gives reasons. What an item of the sequence contributes to a recommended item is the cosine
+        of their vectors, less the mean cosine of all items with the recommended item.
     item_bias : float32 tensor (items,), optional
         Added to each item's score, for every sequence.
     """
@@ -141,8 +142,8 @@ class VectorScorer(Scorer):
 
     def ranker(self, sequences: Sequences) -> Ranker:
         """Return a function that ranks items for some of the sequences; query vectors are computed once."""
-        starts = range(0, len(sequences), QUERY_CHUNK)
-        rows_of_chunks = [np.arange(start, min(start + QUERY_CHUNK, len(sequences))) for start in starts]
+        starts = range(0, len(sequences), SEQUENCES_PER_CHUNK)
+        rows_of_chunks = [np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences))) for start in starts]
         queries = torch.cat([self.compute_queries(sequences.take(rows)) for rows in rows_of_chunks or [np.arange(0)]])
         return lambda rows, k, excluded_items, allowed_mask: self._top_of_queries(
             queries[torch.from_numpy(rows).to(queries.device)], k, excluded_items, allowed_mask
@@ -164,35 +165,40 @@ class VectorScorer(Scorer):
         scores[unreadable], items[unreadable] = -np.inf, -1
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the item of the sequence that is nearest to the recommended item, for how near it is to others.
+    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+        """Return the reason for each recommended item: an item of the sequence whose vector is near.
 
-        Where no item's vector points in the same direction at all, it is the nearest.
+        The vector is near that of this item, compared with those of the other listed items
+        (:mod:`jobs.models.reason_lift`). Where no vector is nearer than those of the catalogue are on average, the
+        reason is the item with the nearest one.
         """
-        reasons = super().reasons(sequences, items)
+        reasons = super().reasons(sequences, recommended_items)
         if not self.gives_reasons:
             return reasons
         vectors = functional.normalize(self.item_vectors, dim=1)
         mean_vector = vectors[torch.from_numpy(self.recommendable_mask).to(vectors.device)].mean(dim=0)
-        for start in range(0, len(sequences), REASON_CHUNK):
-            rows = slice(start, min(start + REASON_CHUNK, len(sequences)))
+        for start in range(0, len(sequences), SEQUENCES_PER_REASON_CHUNK):
+            rows = slice(start, min(start + SEQUENCES_PER_REASON_CHUNK, len(sequences)))
             chunk = (
                 sequences.take(np.arange(rows.start, rows.stop))
                 .keep_items(self.recommendable_mask)
-                .last_items(REASON_WINDOW)
+                .keep_last_items(REASON_WINDOW)
             )
             candidates = chunk.padded_matrix(-1)[:, ::-1].copy()
             if candidates.shape[1] == 0:
                 continue
-            # relative to the mean cosine of all items: embeddings of texts that have nothing in common are near, too
+            # the mean cosine of all items is subtracted, since even embeddings of unrelated texts have a cosine above 0
             relative_vectors = vectors[candidates.clip(min=0)] - mean_vector
-            nearness = torch.bmm(vectors[items[rows].clip(min=0)], relative_vectors.transpose(1, 2))
-            reasons[rows] = reasons_among_candidates(nearness.cpu().numpy().astype(np.float64), candidates, items[rows])
+            nearness = torch.bmm(vectors[recommended_items[rows].clip(min=0)], relative_vectors.transpose(1, 2))
+            contributions = nearness.cpu().numpy().astype(np.float64)
+            reasons[rows] = reasons_among_candidates(contributions, candidates, recommended_items[rows])
         return reasons
 
 
-def reasons_among_candidates(contributions: Doubles, candidates: Ints, items: Ints) -> Ints:
-    """Return the reason of each recommended item among candidates: int32 (rows, k), -1 without item or candidate.
+def reasons_among_candidates(contributions: Doubles, candidates: Ints, recommended_items: Ints) -> Ints:
+    """Return the reason for each recommended item, chosen among candidate items of the sequence.
+
+    Where no candidate adds anything, the reason is the candidate with the largest contribution.
 
     Parameters
     ----------
@@ -200,15 +206,20 @@ def reasons_among_candidates(contributions: Doubles, candidates: Ints, items: In
         What each candidate adds to the score of each recommended item.
     candidates : int32 array (rows, candidates)
         Items of the sequence, newest first; -1 for none.
-    items : int32 array (rows, k)
+    recommended_items : int32 array (rows, k)
         Recommended items; -1 past the end of a list.
+
+    Returns
+    -------
+    int32 array (rows, k)
+        The reasons; -1 where there is no recommended item, or no candidate.
     """
-    is_known = (candidates >= 0)[:, None, :] & (items >= 0)[:, :, None]
+    is_known = (candidates >= 0)[:, None, :] & (recommended_items >= 0)[:, :, None]
     places = strongest_reasons_by_lift(np.where(is_known, contributions, np.nan).transpose(0, 2, 1))
     highest = np.where(is_known, contributions, -np.inf)
     nearest = (highest >= highest.max(axis=2, keepdims=True, initial=-np.inf) - EQUAL_TOLERANCE).argmax(axis=2)
     chosen = np.take_along_axis(candidates, np.where(places >= 0, places, nearest), axis=1)
-    return np.where(items >= 0, chosen, -1).astype(np.int32)
+    return np.where(recommended_items >= 0, chosen, -1).astype(np.int32)
 
 
 def recommend(
@@ -234,7 +245,7 @@ def recommend(
     recommendable_mask = scorer.recommendable_mask if allowed_mask is None else scorer.recommendable_mask & allowed_mask
     return top_in_chunks(
         lambda chunk, excluded: scorer.top(chunk, k, excluded, recommendable_mask),
-        sequences, k, None if allow_repeats else sequences, QUERY_CHUNK,
+        sequences, k, None if allow_repeats else sequences, SEQUENCES_PER_CHUNK,
     )  # fmt: skip
 
 
@@ -243,14 +254,15 @@ def top_in_chunks(
     sequences: Sequences,
     k: int,
     excluded_items: Sequences | None,
-    rows_at_once: int,
+    sequences_per_chunk: int,
 ) -> tuple[Floats, Ints]:
-    """Return the ``k`` best items of each sequence, ranked for ``rows_at_once`` sequences at a time to bound memory.
+    """Return the ``k`` best items of each sequence; memory is bounded by ranking chunks of the sequences.
 
     Parameters
     ----------
     top_of_chunk : callable
-        Takes some of the sequences, with their rows of ``excluded_items``; returns scores and items as this function.
+        Takes some of the sequences, with their rows of ``excluded_items``; returns scores and items as this function
+        does.
 
     Returns
     -------
@@ -259,8 +271,8 @@ def top_in_chunks(
     """
     scores = np.full((len(sequences), k), -np.inf, np.float32)
     items = np.full((len(sequences), k), -1, np.int32)
-    for start in range(0, len(sequences), rows_at_once):
-        rows = np.arange(start, min(start + rows_at_once, len(sequences)))
+    for start in range(0, len(sequences), sequences_per_chunk):
+        rows = np.arange(start, min(start + sequences_per_chunk, len(sequences)))
         excluded = None if excluded_items is None else excluded_items.take(rows)
         scores[rows], items[rows] = top_of_chunk(sequences.take(rows), excluded)
     return scores, items
@@ -272,18 +284,18 @@ def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> flo
 
 
 def case_ndcgs(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> Doubles:
-    """Return the score of each validation case by which a fit makes its choices: float64 array (cases,).
+    """Return each validation case's nDCG at :func:`validation_list_length`: float64 array (cases,).
 
-    It is the nDCG at :func:`validation_list_length`.
+    By its mean a fit makes its choices.
     """
     return _case_ndcgs_at(validation_list_length(len(cases.targets)), scorer, cases, allow_repeats)
 
 
 def validation_list_length(case_count: int) -> int:
-    """Return the length of the lists by whose nDCG a fit makes its choices: 20, and more if there are few cases.
+    """Return the length of the lists by whose nDCG a fit makes its choices: 20, or 1000 with few validation cases.
 
-    Of a few cases, lists of 20 hold the targets of a handful or none, so that nDCG@20 can't tell a better model from
-    luck. In longer lists the place of almost every target counts.
+    With few cases, lists of 20 hold hardly any of the targets, so that nDCG@20 can't tell a better model from luck. In
+    longer lists the place of almost every target counts.
     """
     return 20 if case_count >= MANY_VALIDATION_CASES else LONG_LIST_LENGTH
 

@@ -29,13 +29,15 @@ DECAYS: dict[str, Callable[[Doubles, Doubles], Doubles]] = {
 }
 
 
-def age_weights(sequences: Sequences, decay: str) -> Doubles:
+def age_weights(sequences: Sequences, decay_name: str) -> Doubles:
     """Return the weight of each element of ``sequences.items`` by its age in its sequence: float64 array (items,)."""
     age = np.repeat(sequences.offsets[1:], sequences.lengths) - np.arange(len(sequences.items))
-    return DECAYS[decay](age.astype(np.float64), np.repeat(sequences.lengths, sequences.lengths).astype(np.float64))
+    return DECAYS[decay_name](
+        age.astype(np.float64), np.repeat(sequences.lengths, sequences.lengths).astype(np.float64)
+    )
 
 
-def session_vectors(item_vectors: Floats, sequences: Sequences, decay: str) -> Floats:
+def session_vectors(item_vectors: Floats, sequences: Sequences, decay_name: str) -> Floats:
     """Return the age-weighted mean of each sequence's item vectors.
 
     Parameters
@@ -44,7 +46,7 @@ def session_vectors(item_vectors: Floats, sequences: Sequences, decay: str) -> F
         Vector of each item that the sequences index.
     sequences : Sequences
         Item indices, oldest first.
-    decay : str
+    decay_name : str
         A key of ``DECAYS``, which decides how an item's weight falls with its age.
 
     Returns
@@ -52,8 +54,9 @@ def session_vectors(item_vectors: Floats, sequences: Sequences, decay: str) -> F
     float32 array (sequences, width)
         Zeros for an empty sequence.
     """
-    weights = age_weights(sequences, decay)
-    weights /= np.bincount(sequences.row_numbers(), weights, minlength=len(sequences))[sequences.row_numbers()]
+    weights = age_weights(sequences, decay_name)
+    rows = sequences.row_of_each_item()
+    weights /= np.bincount(rows, weights, minlength=len(sequences))[rows]
     shape = (len(sequences), len(item_vectors))
     matrix = sparse.csr_array((weights.astype(np.float32), sequences.items, sequences.offsets), shape=shape)
     return np.asarray(matrix @ item_vectors, dtype=np.float32)

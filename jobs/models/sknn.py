@@ -26,7 +26,7 @@ from jobs.models.scorer import Scorer, top_in_chunks
 from jobs.models.session_vectors import DECAYS, age_weights
 from jobs.models.sparse_ranking import SparseMatrix, top_of_rows
 
-ROWS_AT_ONCE = 512  # number of sequences ranked at once; it bounds the memory for similarities and scores
+SEQUENCES_PER_CHUNK = 512  # number of sequences ranked at once; it bounds the memory for similarities and scores
 
 
 class SKNN(Model):
@@ -84,7 +84,7 @@ class SKNN(Model):
         return {**sessions, **self.recency_correction.state(), **chosen_parameters_to_state(self.chosen_parameters)}
 
     def restore(self, state: State, training_catalog: Catalog) -> None:
-        """Load what :meth:`state` returned."""
+        """Load the training sessions, the recency correction and its weight, which :meth:`state` returned."""
         self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
         self.training_catalog, self.sessions = training_catalog, Sequences(state["items"], state["offsets"])
         self.recency_correction = RecencyCorrection.from_state(state, training_catalog)
@@ -92,18 +92,18 @@ class SKNN(Model):
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
         return NeighbourScorer(
-            *self._session_items_and_lengths(catalog),
+            *self._session_item_matrix_and_lengths(catalog),
             self.recency_correction.log_ratios_for_catalog(catalog),
             self.parameters_in_use,
         )
 
-    def _session_items_and_lengths(self, catalog: Catalog) -> tuple[SparseMatrix, npt.NDArray[np.integer]]:
-        """Return which items each training session holds, and how many: a sparse matrix (sessions, items) and an array.
+    def _session_item_matrix_and_lengths(self, catalog: Catalog) -> tuple[SparseMatrix, npt.NDArray[np.integer]]:
+        """Return which items each training session holds, and the number of its items.
 
-        They are the arguments ``session_items`` and ``session_lengths`` of :class:`NeighbourScorer`.
+        These are the arguments ``session_item_matrix`` and ``session_lengths`` of :class:`NeighbourScorer`.
         """
         shape = (len(self.sessions), len(self.training_catalog.item_ids))
-        rows, columns = self.sessions.row_numbers(), self.sessions.items
+        rows, columns = self.sessions.row_of_each_item(), self.sessions.items
         trained_items = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
         # items removed from the catalogue count in the lengths, so that the scores of other items do not change
         lengths = np.bincount(trained_items.row, minlength=len(self.sessions))
@@ -125,7 +125,7 @@ class NeighbourScorer(Scorer):
 
     Parameters
     ----------
-    session_items : sparse float64 array (sessions, items)
+    session_item_matrix : sparse float64 array (sessions, items)
         1 if the session holds the item of the catalogue, else 0.
     session_lengths : int array (sessions,)
         Number of distinct items of each session, including items that are no longer in the catalogue.
@@ -139,15 +139,15 @@ class NeighbourScorer(Scorer):
 
     def __init__(
         self,
-        session_items: SparseMatrix,
+        session_item_matrix: SparseMatrix,
         session_lengths: npt.NDArray[np.integer],
         recency_log_ratios: Floats,
         hyperparameters: dict[str, Any],
     ) -> None:
-        sessions, items = session_items.shape
-        holders = np.bincount(session_items.indices, minlength=items)  # number of sessions that hold each item
+        sessions, items = session_item_matrix.shape
+        holders = np.bincount(session_item_matrix.indices, minlength=items)  # number of sessions that hold each item
         self.recommendable_mask = holders > 0
-        self._session_items, self._item_sessions = session_items, session_items.T.tocsr()
+        self._session_item_matrix, self._item_session_matrix = session_item_matrix, session_item_matrix.T.tocsr()
         self._norms = np.sqrt(np.maximum(session_lengths, 1))
         idf = 1 + np.log(sessions / np.maximum(holders, 1)) if hyperparameters["idf"] else np.ones(items)
         self._item_weights = idf * np.exp(hyperparameters["recency"] * recency_log_ratios)
@@ -158,34 +158,34 @@ class NeighbourScorer(Scorer):
     ) -> tuple[Floats, Ints]:
         """Return the ``k`` best items of each sequence's nearest sessions; fewer if these sessions hold fewer items."""
 
-        def top_of_chunk(chunk: Sequences, excluded: Sequences | None) -> tuple[Floats, Ints]:
-            item_sums = self._neighbours(chunk) @ self._session_items
+        def top_of_chunk(chunk: Sequences, excluded_items_of_chunk: Sequences | None) -> tuple[Floats, Ints]:
+            item_sums = self._neighbour_similarities(chunk) @ self._session_item_matrix
             item_sums.data *= self._item_weights[item_sums.indices]
-            return top_of_rows(item_sums, k, excluded, allowed_mask)
+            return top_of_rows(item_sums, k, excluded_items_of_chunk, allowed_mask)
 
-        return top_in_chunks(top_of_chunk, sequences, k, excluded_items, ROWS_AT_ONCE)
+        return top_in_chunks(top_of_chunk, sequences, k, excluded_items, SEQUENCES_PER_CHUNK)
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the item of the sequence that adds most to the recommended item's score, for what it adds to others.
+    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+        """Return the reason for each recommended item: an item of the sequence that adds much to its score.
 
-        See :mod:`jobs.models.reason_lift`. An item of the sequence adds to the score through each neighbour session
-        that holds both it and the recommended item.
+        It adds much compared with what it adds to the scores of the other listed items
+        (:mod:`jobs.models.reason_lift`). It adds to a score through each neighbour session that holds both items.
         """
-        reasons = super().reasons(sequences, items)
-        for start in range(0, len(sequences), ROWS_AT_ONCE):
-            rows = np.arange(start, min(start + ROWS_AT_ONCE, len(sequences)))
+        reasons = super().reasons(sequences, recommended_items)
+        for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
+            rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
             chunk = sequences.take(rows)
-            weights, neighbours = self._age_weights(chunk), self._neighbours(chunk)
+            weights, neighbours = self._age_weights(chunk), self._neighbour_similarities(chunk)
             for number, row in enumerate(rows):
                 entries = slice(weights.indptr[number], weights.indptr[number + 1])
                 own_items, own_weights = weights.indices[entries][::-1], weights.data[entries][::-1]
-                listed = np.flatnonzero(items[row] >= 0)
+                listed = np.flatnonzero(recommended_items[row] >= 0)
                 if not len(own_items) or not len(listed):
                     continue
                 nearest = slice(neighbours.indptr[number], neighbours.indptr[number + 1])
-                held = self._session_items[neighbours.indices[nearest]]
+                held = self._session_item_matrix[neighbours.indices[nearest]]
                 unit = self._session_contributions(neighbours.indices[nearest], neighbours.data[nearest])[:, None]
-                pairs = held[:, own_items].T @ (held[:, items[row, listed]] * unit)
+                pairs = held[:, own_items].T @ (held[:, recommended_items[row, listed]] * unit)
                 places = strongest_reasons_by_lift((own_weights[:, None] * pairs.toarray())[None])[0]
                 reasons[row, listed] = np.where(places >= 0, own_items[places], -1)
         return reasons
@@ -219,17 +219,20 @@ class NeighbourScorer(Scorer):
         return session_overlaps.data / (self._norms[session_overlaps.indices] * sequence_norms)  # type: ignore[no-any-return]
 
     def _session_contributions(self, session_numbers: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
-        """Return what each session adds to its items' scores per shared item of weight 1, up to a common factor."""
+        """Return how much an item of weight 1 that the sequence shares with a session adds to the session's items.
+
+        A factor that is equal for all sessions is left out.
+        """
         return (
             np.ones_like(similarities)
             if self._hyperparameters["similarity"] == "dot"
             else 1 / self._norms[session_numbers]
         )
 
-    def _neighbours(self, sequences: Sequences) -> SparseMatrix:
+    def _neighbour_similarities(self, sequences: Sequences) -> SparseMatrix:
         """Return the similarities of each sequence to its nearest sessions: sparse array (sequences, sessions)."""
         weights = self._age_weights(sequences)
-        shared = weights @ self._item_sessions
+        shared = weights @ self._item_session_matrix
         if self._hyperparameters["sample"]:
             shared = _keep_largest_per_row(shared, shared.indices, self._hyperparameters["sample"])
         shared.data = self._similarities(sequences, weights, shared)
@@ -238,7 +241,10 @@ class NeighbourScorer(Scorer):
 
 
 def _keep_largest_per_row(matrix: SparseMatrix, entry_values: Doubles, entries_per_row: int) -> SparseMatrix:
-    """Keep the ``entries_per_row`` sessions (columns) of largest value for each sequence, the newest of equals."""
+    """Return the matrix with only the entries of largest value in each row, at most ``entries_per_row``.
+
+    A row stands for a sequence, a column for a session. Of sessions with equal values, the newest are kept.
+    """
     kept = []
     for start, stop in zip(matrix.indptr, matrix.indptr[1:], strict=False):
         entries = slice(start, stop)

@@ -93,7 +93,7 @@ class SKNNEmb(SKNN):
         item_vectors = unit_item_vectors(catalog, self.projection)
         recency = self.recency_correction.log_ratios_for_catalog(catalog)
         return SessionVectorScorer(
-            *self._session_items_and_lengths(catalog),
+            *self._session_item_matrix_and_lengths(catalog),
             recency,
             self.parameters_in_use,
             training_session_vectors,
@@ -109,7 +109,7 @@ class SessionVectorScorer(NeighbourScorer):
 
     Parameters
     ----------
-    session_items, session_lengths, recency_log_ratios, hyperparameters
+    session_item_matrix, session_lengths, recency_log_ratios, hyperparameters
         See :class:`NeighbourScorer`.
     training_session_vectors : float32 array (sessions, width)
         Session vectors of the training sessions.
@@ -119,7 +119,7 @@ class SessionVectorScorer(NeighbourScorer):
 
     def __init__(
         self,
-        session_items: SparseMatrix,
+        session_item_matrix: SparseMatrix,
         session_lengths: npt.NDArray[np.integer],
         recency_log_ratios: Floats,
         hyperparameters: dict[str, Any],
@@ -128,7 +128,7 @@ class SessionVectorScorer(NeighbourScorer):
     ) -> None:
         # The decay "mean" gives every item a weight above 0, so that a training session is compared with the sequence
         # whichever item they share.
-        super().__init__(session_items, session_lengths, recency_log_ratios, {**hyperparameters, "decay": "mean"})
+        super().__init__(session_item_matrix, session_lengths, recency_log_ratios, {**hyperparameters, "decay": "mean"})
         self._decay = hyperparameters["decay"]
         self._training_session_vectors = self._scaled_for_similarity(training_session_vectors)
         self._item_vectors = item_vectors
@@ -156,5 +156,5 @@ class SessionVectorScorer(NeighbourScorer):
         return similarities.clip(min=0)
 
     def _session_contributions(self, session_numbers: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
-        """Return what each session adds to its items' scores: its similarity, whichever item it shares."""
+        """Return what each session adds to its items' scores: its similarity, whatever items the sequence shares."""
         return similarities

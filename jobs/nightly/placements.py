@@ -223,7 +223,9 @@ class _PlacementListWriter:
             due = read_frame(self._connection, SELECT_CHUNK, chunk)
             own = read_frame(self._connection, SELECT_SEQUENCES_OF_CHUNK, chunk)
             sequences = items_as_indices(own["items"], self._catalog)
-            model_ranking = ModelRanking(self._scorer, sequences, self._catalog.available) if self._scorer else None
+            model_ranking = (
+                ModelRanking(self._scorer, sequences, self._catalog.available_mask) if self._scorer else None
+            )
             for (name,), lists_due in due.with_columns(row=pl.col("row") - first).group_by("placement"):
                 self._fill_placement(placements[str(name)], lists_due, model_ranking, sequences)
             yield len(due)

@@ -265,11 +265,13 @@ def _make_lists(
     if scorer is None:
         model_lists = np.full((len(sequences), k), -np.inf, np.float32), np.full((len(sequences), k), -1, np.int32)
     else:
-        model_lists = rank(scorer, sequences, k, allowed_mask=catalog.available, allow_repeats=dbt_vars.allow_repeats)
+        model_lists = rank(
+            scorer, sequences, k, allowed_mask=catalog.available_mask, allow_repeats=dbt_vars.allow_repeats
+        )
     scores, items, is_from_model = fill_short_lists(model_lists, sequences, popularity, k, dbt_vars.allow_repeats)
     model_items = np.where(is_from_model, items, -1).astype(np.int32)
     no_reasons = np.full(items.shape, -1, np.int32)
-    reason_items = scorer.reasons(sequences, model_items, catalog.available) if scorer else no_reasons
+    reason_items = scorer.reasons(sequences, model_items, catalog.available_mask) if scorer else no_reasons
     return RecommendedLists(items, scores, is_from_model, reason_items)
 
 

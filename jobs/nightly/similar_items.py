@@ -81,7 +81,7 @@ def find_similar_items(catalog: Catalog, k: int, variant_groups: Longs | None = 
     vectors = torch.nn.functional.normalize(torch.from_numpy(catalog.embeddings), dim=1)
     embedded = np.flatnonzero(catalog.has_embedding)
     own_item = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
-    allowed = catalog.has_embedding & catalog.available
+    allowed = catalog.has_embedding & catalog.available_mask
     variant_groups = np.arange(len(catalog)) if variant_groups is None else variant_groups
     has_variants = bool((np.bincount(variant_groups) > 1).any())
     searched, rows = 2 * k if has_variants else k, np.arange(len(embedded))

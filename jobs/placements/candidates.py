@@ -44,7 +44,7 @@ class Exclusions:
         object.__setattr__(
             self,
             "_visitor_item_keys",
-            np.unique(self.excluded_items.row_numbers() * self.catalog_size + self.excluded_items.items),
+            np.unique(self.excluded_items.row_of_each_item() * self.catalog_size + self.excluded_items.items),
         )
 
     def are_excluded(self, visitor_rows: Longs, items: Ints) -> Bools:
@@ -60,7 +60,7 @@ class Exclusions:
         if not len(own.items):
             return np.zeros(len(items), np.bool_)
         is_marked = np.zeros(len(visitor_rows) * SIEVE_WIDTH, np.bool_)
-        is_marked[own.row_numbers() * SIEVE_WIDTH + own.items % SIEVE_WIDTH] = True
+        is_marked[own.row_of_each_item() * SIEVE_WIDTH + own.items % SIEVE_WIDTH] = True
         found = is_marked[row_positions * SIEVE_WIDTH + items % SIEVE_WIDTH]
         # another item may have left the mark, as several items share one
         marked = np.flatnonzero(found)

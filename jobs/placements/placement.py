@@ -224,7 +224,7 @@ def rules_of_visitor_groups(
 
     groups: list[list[VisitorGroupRules]] = [[] for _ in rankers]
     for number in range(group_count):
-        allowed: Bools = catalog.available
+        allowed: Bools = catalog.available_mask
         if placement.item_condition:
             allowed = allowed & item_values(placement.item_condition, evaluate_item_condition, number)
         boosts: Doubles | None = (

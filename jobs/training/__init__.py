@@ -1,4 +1,5 @@
 """Training by gradient descent: the loop with early stopping and checkpoints, batches, and several processes at once.
 
-Nothing here depends on a model family. May import ``core`` and the modules directly in ``jobs``, such as ``errors``.
+Nothing here depends on a model family. The folder may import ``core`` and the modules directly in ``jobs``, such as
+``errors``.
 """

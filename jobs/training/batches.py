@@ -1,4 +1,4 @@
-"""Batches of training sequences of equal or nearly equal length, so that little time goes into padding."""
+"""Batches of training sequences of equal or nearly equal length, so that little time is lost on padding."""
 
 from collections.abc import Iterator
 
@@ -35,7 +35,9 @@ def batches_of_like_length(lengths: Longs, batch_size: int, generator: np.random
 def batches_of_one_length(
     sequences: Sequences, batch_size: int, generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield random batches of sequences of equal length, without padding, as inputs and the items that follow them.
+    """Yield random batches of sequences of equal length, which need no padding.
+
+    A batch has the inputs, and as targets the item that follows each input.
 
     Parameters
     ----------

@@ -17,7 +17,8 @@ from jobs.files import replace_durably
 from jobs.progress import progress, say
 from jobs.training.processes import SINGLE_PROCESS, SingleProcess
 
-# Largest gradient norm, that of BERT4Rec in arXiv 2309.09261: it keeps the first training steps small.
+# Gradients with a larger norm are scaled down to this norm, so that the first training steps stay small. The number is
+# that of BERT4Rec in arXiv 2309.09261.
 CLIP_NORM = 5.0
 
 
@@ -111,7 +112,7 @@ def run_epoch(
     draw_epoch_batches: Callable[[np.random.Generator], Iterable[Any]],
     compute_loss: Callable[[Any], Tensor],
     seed: int,
-    epoch: int,
+    epoch_number: int,
     process_group: SingleProcess,
     after_step: Callable[[nn.Module], None] = lambda _: None,
 ) -> None:
@@ -119,9 +120,9 @@ def run_epoch(
 
     The other parameters are those of :func:`train`.
     """
-    process_group.seed_epoch(seed * 1_000_003 + epoch)
+    process_group.seed_epoch(seed * 1_000_003 + epoch_number)
     module.train()
-    for batch in draw_epoch_batches(np.random.default_rng([seed, epoch])):
+    for batch in draw_epoch_batches(np.random.default_rng([seed, epoch_number])):
         optimizer.zero_grad(set_to_none=True)
         with process_group.sum_gradients(module):
             with torch.autocast("cuda", torch.bfloat16, enabled=torch.cuda.is_available()):

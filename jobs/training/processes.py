@@ -45,22 +45,22 @@ class SingleProcess:
     shared_generator: torch.Generator | None = None
 
     def send_model_to_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
-        """Send the workers a description of the model that is fitted next, and its training sequences."""
+        """Do nothing: without workers, nobody needs the model's description and its training sequences."""
 
     def send_start_state(self, make_state: Callable[[], Tensors]) -> None:
-        """Send the workers the training state with which they start (:func:`jobs.training.loop.training_state`)."""
+        """Do nothing: without workers, nobody needs the training state to start from."""
 
     @contextmanager
     def joint_epoch(self, epoch_number: int) -> Iterator[None]:
-        """Start an epoch on all workers; the ``with`` block runs this process's share of the epoch."""
+        """Return a context manager for one epoch; it does nothing, since no other process runs the epoch too."""
         yield
 
     def seed_epoch(self, epoch_seed: int) -> None:
-        """Seed the random numbers of one epoch."""
+        """Seed PyTorch's random generator for one epoch."""
         torch.manual_seed(epoch_seed)
 
-    def share_of_batch(self, batch: Batch) -> tuple[Batch, float]:
-        """Return this rank's rows of a batch, and the fraction of the batch's targets that these rows hold.
+    def take_rows_of_rank(self, batch: Batch) -> tuple[Batch, float]:
+        """Return the whole batch, and 1.0 for all of its targets: a single process computes every row.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class SingleProcess:
 
     @contextmanager
     def sum_gradients(self, module: nn.Module) -> Iterator[None]:
-        """Replace the gradients that the ``with`` block computes for ``module`` by their sum over all ranks."""
+        """Return a context manager that leaves the gradients as they are: no other process has a part of them."""
         yield
 
 
@@ -95,7 +95,7 @@ class ProcessGroup(SingleProcess):
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
         # The error that ended the current epoch on all ranks at the same batch; None if there is no such error.
         self._shared_error: Exception | None = None
-        # Whether all ranks are outside an epoch: not so during an epoch, nor after one that failed on this rank only.
+        # False during an epoch, and for good after an epoch that failed on this rank only; else True.
         self._between_epochs = True
 
     def send_model_to_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
@@ -133,12 +133,16 @@ class ProcessGroup(SingleProcess):
         self._between_epochs = True
 
     def seed_epoch(self, epoch_seed: int) -> None:
-        """Seed an epoch: ``shared_generator`` alike on all ranks, PyTorch's default (for dropout) not alike."""
+        """Seed the random generators for one epoch.
+
+        ``shared_generator`` gets the same seed on all ranks. PyTorch's default generator, from which dropout draws,
+        gets another seed on each rank.
+        """
         self.shared_generator = torch.Generator(device()).manual_seed(epoch_seed)
         rank_seed = np.random.SeedSequence([epoch_seed, self.rank]).generate_state(1, np.uint64)[0]
         torch.manual_seed(int(rank_seed))
 
-    def share_of_batch(self, batch: Batch) -> tuple[Batch, float]:
+    def take_rows_of_rank(self, batch: Batch) -> tuple[Batch, float]:
         """Return this rank's rows of a batch, and the fraction of the batch's targets that these rows hold.
 
         The rows are dealt to the ranks in turn. A rank that is left without a row gets the first row, with fraction 0.
@@ -152,7 +156,10 @@ class ProcessGroup(SingleProcess):
 
     @contextmanager
     def sum_gradients(self, module: nn.Module) -> Iterator[None]:
-        """Sum the gradients over all ranks in one all-reduce; if any rank failed, every rank raises an error."""
+        """Replace the gradients that the ``with`` block computes by their sum over all ranks, in one all-reduce.
+
+        If the block failed on any rank, every rank raises an error.
+        """
         error: Exception | None = None
         try:
             yield
@@ -178,7 +185,7 @@ class ProcessGroup(SingleProcess):
         self._broadcast(torch.frombuffer(bytearray(message), dtype=torch.uint8))
 
     def receive_message(self) -> tuple[str, dict[str, Any], Tensors]:
-        """Wait for rank 0's next message, and return the message's kind, JSON object and tensors (on the CPU)."""
+        """Wait for rank 0's next message, and return its kind, its JSON object and its tensors (on the CPU)."""
         length = self._broadcast(torch.zeros(1, dtype=torch.int64))
         message = load(self._broadcast(torch.zeros(int(length), dtype=torch.uint8)).numpy().tobytes())
         kind, content = json.loads(message.pop("content").numpy().tobytes())
@@ -202,7 +209,7 @@ class ProcessGroup(SingleProcess):
     def end_workers(self) -> None:
         """Tell the workers to end.
 
-        If an epoch failed halfway, the workers are told nothing: torchrun ends them once this process has ended.
+        If an epoch failed halfway, nothing is sent to the workers: torchrun ends them once this process has ended.
         """
         if self._between_epochs:
             self.send_message("end", {})

@@ -16,7 +16,7 @@ from jobs.core.metrics import (
     evaluate,
     intra_list_similarities,
     list_novelty,
-    most_popular,
+    most_popular_items,
     target_ranks,
 )
 
@@ -26,7 +26,7 @@ TARGETS = np.array([0, 2, 1, 3])
 
 
 def values(lists, targets, counts=COUNTS, size=None, k=None, **options) -> dict[str, float | None]:
-    rows = evaluate(lists, targets, counts, size, [k or np.shape(lists)[1]], resamples=0, **options)
+    rows = evaluate(lists, targets, counts, size, [k or np.shape(lists)[1]], resample_count=0, **options)
     return dict(zip(rows["metric"], rows["value"], strict=True))
 
 
@@ -81,9 +81,9 @@ def test_target_ranks():
 
 
 def test_popular_items_have_a_total_order():
-    assert most_popular(np.array([3, 5, 3, 5, 0]), 3).tolist() == [1, 3, 0]
-    assert most_popular(np.array([3, 0, 3], dtype=np.uint8), 10).tolist() == [0, 2]
-    assert most_popular(np.array([], dtype=np.int64), 2).tolist() == []
+    assert most_popular_items(np.array([3, 5, 3, 5, 0]), 3).tolist() == [1, 3, 0]
+    assert most_popular_items(np.array([3, 0, 3], dtype=np.uint8), 10).tolist() == [0, 2]
+    assert most_popular_items(np.array([], dtype=np.int64), 2).tolist() == []
 
 
 def test_novelty_of_short_empty_and_uncounted_lists():
@@ -133,8 +133,8 @@ def test_all_lists_empty():
     [
         ([[0, 1]], [0, 1], COUNTS, [2], "need lists"),
         ([0, 1], [0, 1], COUNTS, [1], "need lists"),
-        ([[0, 5]], [0], COUNTS, [2], "recommended must hold"),
-        ([[0, -2]], [0], COUNTS, [2], "recommended must hold"),
+        ([[0, 5]], [0], COUNTS, [2], "recommended_lists must hold"),
+        ([[0, -2]], [0], COUNTS, [2], "recommended_lists must hold"),
         ([[0, 1]], [5], COUNTS, [2], "targets must hold"),
         ([[0, 0]], [0], COUNTS, [2], "twice"),
         ([[-1, 0]], [0], COUNTS, [2], "before an item"),
@@ -213,10 +213,10 @@ def test_intra_list_similarity_is_the_mean_cosine_of_all_pairs():
     lists = np.array([[0, 1, 2], [0, 1, 3], [2, 0, -1], [1, 3, -1], [-1, -1, -1]])
     found = intra_list_similarities(lists, vectors)
     np.testing.assert_allclose(found, [(1 + 0 + 0) / 3, 1, 0, np.nan, np.nan])
-    rows = evaluate(lists, np.zeros(5, int), np.ones(4, int), ks=[2], resamples=10, item_vectors=vectors)
+    rows = evaluate(lists, np.zeros(5, int), np.ones(4, int), ks=[2], resample_count=10, item_vectors=vectors)
     [row] = rows.filter(pl.col("metric") == "intra_list_similarity").to_dicts()
     assert (row["value"], row["n"]) == (pytest.approx((1 + 1 + 0) / 3), 3)
-    without = evaluate(lists, np.zeros(5, int), np.ones(4, int), ks=[2], resamples=10)
+    without = evaluate(lists, np.zeros(5, int), np.ones(4, int), ks=[2], resample_count=10)
     assert without.equals(rows.filter(pl.col("metric") != "intra_list_similarity"))
-    alone = evaluate(lists[3:], np.zeros(2, int), np.ones(4, int), ks=[2], resamples=10, item_vectors=vectors)
+    alone = evaluate(lists[3:], np.zeros(2, int), np.ones(4, int), ks=[2], resample_count=10, item_vectors=vectors)
     assert "intra_list_similarity" not in alone["metric"].to_list()

@@ -62,7 +62,7 @@ def test_distinct_keeps_each_item_of_a_row_where_it_occurs_last(rows):
 @settings(deadline=None)
 @given(rows_of_items, st.integers(0, 10))
 def test_last_keeps_the_newest_items(rows, n):
-    assert lists(Sequences.from_lists(rows).last_items(n)) == [row[max(0, len(row) - n) :] for row in rows]
+    assert lists(Sequences.from_lists(rows).keep_last_items(n)) == [row[max(0, len(row) - n) :] for row in rows]
 
 
 @settings(deadline=None)
@@ -76,7 +76,7 @@ def test_keep_drops_items_but_never_rows(rows, wanted):
 
 def test_without_drops_one_item_of_each_row_wherever_it_occurs():
     rows = Sequences.from_lists([[3, 1, 3], [], [2], [1, 2, 2]])
-    assert lists(rows.without_items(np.array([3, 0, 2, 5], np.int32))) == [[1], [], [], [1, 2, 2]]
+    assert lists(rows.without_one_item_per_row(np.array([3, 0, 2, 5], np.int32))) == [[1], [], [], [1, 2, 2]]
 
 
 @settings(deadline=None)
@@ -93,7 +93,7 @@ def test_padded_rows_stand_at_the_right(rows, fill):
 @given(rows_of_items)
 def test_rows_numbers_every_item_by_its_row(rows):
     wanted = [number for number, row in enumerate(rows) for _ in row]
-    assert Sequences.from_lists(rows).row_numbers().tolist() == wanted
+    assert Sequences.from_lists(rows).row_of_each_item().tolist() == wanted
 
 
 @settings(deadline=None)
@@ -102,6 +102,6 @@ def test_operations_leave_the_original_as_it_was_and_can_follow_each_other(rows,
     original = Sequences.from_lists(rows)
     mask = np.isin(np.arange(ITEMS), list(wanted))
     order = data.draw(st.permutations(range(len(rows))))
-    result = original.take(order).keep_items(mask).last_items(n)
+    result = original.take(order).keep_items(mask).keep_last_items(n)
     assert lists(result) == [[item for item in rows[row] if item in wanted][-n:] for row in order]
     assert lists(original) == rows

@@ -66,10 +66,10 @@ def test_a_bias_is_added_whatever_the_query():
     assert scores.tolist() == [[5.0, 3.0], [1.5, 0.0]]
 
 
-@pytest.mark.parametrize("item_chunk", [64, 100, 4096])
-def test_all_equal_scores_give_the_first_items(item_chunk):
+@pytest.mark.parametrize("items_per_chunk", [64, 100, 4096])
+def test_all_equal_scores_give_the_first_items(items_per_chunk):
     items = torch.ones(1000, 4)
-    scores, indices = top_k(torch.ones(3, 4), items, 20, item_chunk=item_chunk)
+    scores, indices = top_k(torch.ones(3, 4), items, 20, items_per_chunk=items_per_chunk)
     assert (indices == np.arange(20)).all()
     assert (scores == 4).all()
 
@@ -84,15 +84,15 @@ def test_zeros_of_either_sign_are_equal():
 def test_ties_at_the_last_place_and_across_chunks():
     column = np.ones((600, 1), np.float32)
     column[[130, 599]] = 2
-    for item_chunk in (1, 64, 130, 131, 599, 600):
-        _, indices = top_k(torch.ones(1, 1), torch.from_numpy(column), 4, item_chunk=item_chunk)
+    for items_per_chunk in (1, 64, 130, 131, 599, 600):
+        _, indices = top_k(torch.ones(1, 1), torch.from_numpy(column), 4, items_per_chunk=items_per_chunk)
         assert indices.tolist() == [[130, 599, 0, 1]]
 
 
 @pytest.mark.parametrize("k", [1, 5, 64, 200])
 def test_rising_and_falling_scores(k):
     column = np.arange(2000, dtype=np.float32)[:, None] // 3
-    check(np.array([[1.0], [-1.0], [0.0]], np.float32), column, k, item_chunk=256)
+    check(np.array([[1.0], [-1.0], [0.0]], np.float32), column, k, items_per_chunk=256)
 
 
 def test_many_chunks_with_ties_exclusions_and_disallowed_items():
@@ -100,7 +100,7 @@ def test_many_chunks_with_ties_exclusions_and_disallowed_items():
     queries, items = integers(1, 300, 6), integers(2, 3000, 6)
     exclude = [rng.integers(0, 3000, rng.integers(0, 40)).tolist() for _ in queries]
     allowed = rng.random(3000) < 0.7
-    for chunks in ({}, {"query_chunk": 77, "item_chunk": 501}):
+    for chunks in ({}, {"queries_per_chunk": 77, "items_per_chunk": 501}):
         check(queries, items, 20, exclude, allowed, **chunks)
         check(queries, items, 20, exclude, None, **chunks)
         check(queries, items, 20, None, torch.from_numpy(allowed).numpy(), **chunks)
@@ -161,7 +161,7 @@ def test_wrong_arguments():
         lambda: top_k(ones, torch.ones(3, 4), 1),
         lambda: top_k(ones, ones.double(), 1),
         lambda: top_k(ones, ones, 0),
-        lambda: top_k(ones, ones, 1, item_chunk=0),
+        lambda: top_k(ones, ones, 1, items_per_chunk=0),
         lambda: top_k(ones * 1e30, ones * 1e30, 1),
         lambda: top_k(ones, ones, 1, bias=torch.ones(2)),
         lambda: top_k(ones, ones, 1, bias=torch.ones(3).double()),
@@ -190,8 +190,8 @@ def test_equals_a_stable_sort(data):
         data.draw(st.sampled_from([None, exclude])),
         data.draw(st.sampled_from([None, rng.random(size) < 0.5])),
         data.draw(st.sampled_from([None, integers(seed + 2, size, 1)[:, 0]])),
-        query_chunk=data.draw(st.integers(1, 15)),
-        item_chunk=data.draw(st.integers(1, 310)),
+        queries_per_chunk=data.draw(st.integers(1, 15)),
+        items_per_chunk=data.draw(st.integers(1, 310)),
     )
 
 

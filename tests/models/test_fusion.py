@@ -22,11 +22,11 @@ def test_a_fusion_reuses_fitted_models_and_fits_a_repeated_family_with_another_s
     parts = {"parts": ["sasrec", "sasrec", "vsknn"], "parameters": {"sasrec": known.given_parameters}}
     fusion = make_model("fusion", parts)
     fusion.fit(training(), cases(), shop(), FitOptions(0, None, {"sasrec": known}))
-    assert fusion.parts[0] is known
-    assert (fusion.parts[1].network.table != known.network.table).any()
+    assert fusion.part_models[0] is known
+    assert (fusion.part_models[1].network.table != known.network.table).any()
     other = make_model("fusion", {**parts, "parameters": {"sasrec": {**known.given_parameters, "width": 4}}})
     other.fit(training(), cases(), shop(), FitOptions(0, None, {"sasrec": known}))
-    assert other.parts[0] is not known
+    assert other.part_models[0] is not known
 
 
 def test_a_refitted_fusion_has_refitted_parts_and_the_same_weights():
@@ -35,7 +35,7 @@ def test_a_refitted_fusion_has_refitted_parts_and_the_same_weights():
     more = Sequences.from_lists([*training(), *walks(50, seed=3, shortest=3, longest=5)])
     again = fusion.refit(more, shop(), FitOptions(0))
     assert again.weights.tolist() == fusion.weights.tolist()
-    for before, after in zip(fusion.parts, again.parts, strict=True):
+    for before, after in zip(fusion.part_models, again.part_models, strict=True):
         assert model_to_bytes(after, shop()) == model_to_bytes(before.refit(more, shop(), FitOptions(0)), shop())
         assert model_to_bytes(after, shop()) != model_to_bytes(before, shop())
 
@@ -57,7 +57,7 @@ def test_reasons_are_those_of_the_part_that_contributes_most():
     fusion.fit(training(), cases(), shop(), FitOptions())
     _, items = recommend(fusion.scorer(shop()), sequences, 5)
     contributions, reasons = [], []
-    for part in fusion.parts:
+    for part in fusion.part_models:
         _, listed = recommend(part.scorer(shop()), sequences, fusion.parameters["depth"])
         scores = 1 / (fusion.parameters["constant"] + np.arange(1, listed.shape[1] + 1))
         contributions.append((items[:, :, None] == listed[:, None]) @ scores)
@@ -72,7 +72,7 @@ def test_reasons_are_those_of_the_part_that_contributes_most():
     alone.weights = np.array([0.0, 1.0])
     _, items = recommend(alone.scorer(shop()), sequences, 5)
     np.testing.assert_array_equal(
-        alone.scorer(shop()).reasons(sequences, items), alone.parts[1].scorer(shop()).reasons(sequences, items)
+        alone.scorer(shop()).reasons(sequences, items), alone.part_models[1].scorer(shop()).reasons(sequences, items)
     )
 
 

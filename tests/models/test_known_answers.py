@@ -158,7 +158,7 @@ def test_lists_do_not_depend_on_the_other_sequences(family):
 def test_lists_do_not_depend_on_the_size_of_chunks(family, monkeypatch):
     rows = walks(30, seed=5, shortest=1, longest=6)
     scores, lists = answer(family, rows, 10)
-    monkeypatch.setattr("jobs.models.scorer.QUERY_CHUNK", 7)
+    monkeypatch.setattr("jobs.models.scorer.SEQUENCES_PER_CHUNK", 7)
     chunked_scores, chunked_lists = answer(family, rows, 10)
     assert chunked_lists.tolist() == lists.tolist()
     np.testing.assert_allclose(chunked_scores, scores, atol=1e-5)
@@ -228,7 +228,7 @@ def test_a_visitor_of_cold_items_alone_gets_items_of_their_block_where_embedding
 
 @every_family
 def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
-    catalog = Catalog(shop().item_ids, shop().embeddings.copy(), shop().available, shop().titles)
+    catalog = Catalog(shop().item_ids, shop().embeddings.copy(), shop().available_mask, shop().titles)
     no_events, no_embedding, neither = 4, 9, 17
     catalog.embeddings[[no_embedding, neither]] = 0
     wanted = np.ones(ITEMS, np.bool_)

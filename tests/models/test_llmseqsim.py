@@ -82,7 +82,7 @@ def test_similarities_rank_alike(reduction):
 def test_items_without_a_vector_are_neither_read_nor_recommended(similarity):
     embeddings = shop().embeddings.copy()
     embeddings[[ROW[-1], 0]] = 0
-    catalog = Catalog(shop().item_ids, embeddings, shop().available)
+    catalog = Catalog(shop().item_ids, embeddings, shop().available_mask)
     scorer = fitted_model(decay="last", similarity=similarity).scorer(catalog)
     scores, lists = recommend(scorer, Sequences.from_lists([ROW, ROW[:-1], ROW[-1:]]), ITEMS, allow_repeats=True)
     assert lists[0].tolist() == lists[1].tolist()
@@ -108,7 +108,7 @@ def test_a_reduction_is_kept_and_gives_cold_items_their_vector():
 
 
 def test_without_any_embedding_a_reduction_recommends_nothing():
-    bare = Catalog(shop().item_ids, np.zeros_like(shop().embeddings), shop().available)
+    bare = Catalog(shop().item_ids, np.zeros_like(shop().embeddings), shop().available_mask)
     _, lists = recommend(fitted_model(bare, reduction="pca").scorer(bare), Sequences.from_lists([ROW]), 5)
     assert (lists == -1).all()
 

@@ -78,7 +78,7 @@ def test_without_drift_there_is_no_correction():
 def test_a_new_item_gets_the_lowest_log_ratio_and_a_lost_item_changes_no_other():
     found = RecencyCorrection.from_sequences(drifting(), CATALOG)
     ids = np.array(["a new one", *CATALOG.item_ids[1:]], np.object_)
-    later = found.log_ratios_for_catalog(Catalog(ids, CATALOG.embeddings, CATALOG.available))
+    later = found.log_ratios_for_catalog(Catalog(ids, CATALOG.embeddings, CATALOG.available_mask))
     assert later[0] == found.log_ratios.min()
     assert later[1:].tolist() == found.log_ratios[1:].tolist()
 

@@ -30,5 +30,5 @@ def test_reasons_do_not_depend_on_the_size_of_chunks(monkeypatch):
     inputs = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
     _, lists = recommend(scorer, inputs, RING)
     wanted = scorer.reasons(inputs, lists)
-    monkeypatch.setattr("jobs.models.scorer.REASON_CHUNK", 3)
+    monkeypatch.setattr("jobs.models.scorer.SEQUENCES_PER_REASON_CHUNK", 3)
     assert scorer.reasons(inputs, lists).tolist() == wanted.tolist()

@@ -106,13 +106,13 @@ def three_ranks():
 def test_shares_hold_each_row_once_and_are_weighted_by_their_targets(three_ranks):
     items = torch.arange(8).view(4, 2)
     targets = torch.tensor([[1, -2], [1, 1], [1, -2], [-2, 1]])
-    parts = [group.share_of_batch((items, targets)) for group in three_ranks]
+    parts = [group.take_rows_of_rank((items, targets)) for group in three_ranks]
     assert [part[0].tolist() for part, _ in parts] == [[[0, 1], [6, 7]], [[2, 3]], [[4, 5]]]
     assert [weight for _, weight in parts] == [2 / 5, 2 / 5, 1 / 5]
 
 
 def test_a_rank_without_a_row_takes_part_with_a_row_of_weight_zero(three_ranks):
-    parts = [group.share_of_batch((torch.ones(2, 1), torch.ones(2, 1))) for group in three_ranks]
+    parts = [group.take_rows_of_rank((torch.ones(2, 1), torch.ones(2, 1))) for group in three_ranks]
     assert [len(part[0]) for part, _ in parts] == [1, 1, 1]
     assert [weight for _, weight in parts] == [0.5, 0.5, 0]
 

@@ -1,4 +1,4 @@
-"""Clusters of items with similar embeddings, which the language model names in the variant ``classify``."""
+"""Clusters of items with similar embeddings, whose names are the answers in LLMSeqPrompt's variant ``classify``."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,10 +55,8 @@ class Clusters:
         centres = k_means.cluster_centers_[list(cluster_by_name.values())].astype(np.float32)
         return cls(centres, list(cluster_by_name))
 
-    def nearest_clusters(self, embeddings: Floats) -> Longs:
-        """Return the indices of all clusters for each embedding, the cluster with the nearest centre first.
-
-        Distances are Euclidean.
+    def clusters_by_distance(self, embeddings: Floats) -> Longs:
+        """Return all clusters in ascending order of the Euclidean distance of their centres, for each embedding.
 
         Parameters
         ----------
@@ -67,13 +65,14 @@ class Clusters:
         Returns
         -------
         int64 array (embeddings, clusters)
+            Indices of clusters.
         """
         return np.asarray(
             torch.cdist(torch.from_numpy(embeddings), torch.from_numpy(self.centres)).argsort(stable=True)
         )
 
     def state(self) -> State:
-        """Return the clusters' centres and names as arrays; the array of names is a text of one name a line."""
+        """Return the clusters' centres and names as arrays; the names are one text, with a name on each line."""
         text = "\n".join(self.names).encode()
         return {"clusters.centres": self.centres, "clusters.names": np.frombuffer(text, np.uint8)}
 
@@ -92,31 +91,31 @@ class ItemsByCluster(Mapping[str, Sequence[int]]):
 
     Attributes
     ----------
-    members : name -> int64 array (items of the cluster,)
-    vectors : float32 array (items, dimensions)
+    items_of_cluster : name of a cluster -> int64 array (items of the cluster,)
+    item_vectors : float32 array (items, dimensions)
         Embeddings of all items.
-    query : float32 array (dimensions,)
+    query_vector : float32 array (dimensions,)
         The vector of the sequence.
     """
 
-    members: Mapping[str, Longs]
-    vectors: Floats
-    query: Floats
+    items_of_cluster: Mapping[str, Longs]
+    item_vectors: Floats
+    query_vector: Floats
 
     def __getitem__(self, cluster_name: str) -> list[int]:
         """Return the items of a cluster, nearest to the sequence first; equally near items are ordered by index."""
-        items = self.members[cluster_name]
-        ordered: list[int] = items[np.argsort(-(self.vectors[items] @ self.query), kind="stable")].tolist()
+        items = self.items_of_cluster[cluster_name]
+        ordered: list[int] = items[np.argsort(-(self.item_vectors[items] @ self.query_vector), kind="stable")].tolist()
         return ordered
 
     def __contains__(self, cluster_name: object) -> bool:
         """Tell whether a cluster of items has the name ``cluster_name``."""
-        return cluster_name in self.members
+        return cluster_name in self.items_of_cluster
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names of all clusters of items; a cluster is named after its most popular item."""
-        return iter(self.members)
+        return iter(self.items_of_cluster)
 
     def __len__(self) -> int:
         """Return the number of clusters of items."""
-        return len(self.members)
+        return len(self.items_of_cluster)

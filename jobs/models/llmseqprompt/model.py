@@ -68,8 +68,10 @@ class LLMSeqPrompt(Model):
     event_counts: Longs
     language_model: LanguageModel
 
-    def __init__(self, parameters: Mapping[str, Any] | None = None, paid_services: PaidServices | None = None) -> None:
-        super().__init__(parameters)
+    def __init__(
+        self, hyperparameters: Mapping[str, Any] | None = None, paid_services: PaidServices | None = None
+    ) -> None:
+        super().__init__(hyperparameters)
         if self.parameters["constrained"] and (
             self.parameters["provider"] != "local" or self.parameters["variant"] != "item"
         ):
@@ -103,7 +105,7 @@ class LLMSeqPrompt(Model):
         ------
         UsageError
             If no training sequence has enough names, if ``classify`` finds no embedding, or if the language model is
-            missing or may not be bought.
+            missing or may not be paid for.
         """
         self.training_catalog, self.seed = catalog, fit_options.seed
         earlier = fit_options.reusable_models.get(self.family)

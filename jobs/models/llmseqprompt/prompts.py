@@ -1,6 +1,7 @@
 """Writing conversations about item names, and reading the names in a language model's answers.
 
-The four variants of LLMSeqPrompt: GenItem, GenList, Classify and Rank (arXiv 2309.09261 and, extended, 2402.01339).
+LLMSeqPrompt has four variants, each with its own kind of question. The variants ``item``, ``list``, ``classify`` and
+``rank`` are GenItem, GenList, Classify and Rank of arXiv 2309.09261 and of its extended version, arXiv 2402.01339.
 
 Item names may come from anybody, so they are treated as data. Each name stands on its own line as a JSON string of
 printable characters, so that no name can end its line, its string or the list; and the system message says that names
@@ -64,7 +65,7 @@ def write_conversation(
     history : sequence of str
         Names made by :func:`name_from_title`, oldest first.
     names_to_choose_from : sequence of str
-        Names to choose from: of clusters for ``classify``, of candidate items for ``rank``.
+        The names among which the model chooses: those of clusters for ``classify``, of candidate items for ``rank``.
     answer : sequence of str
         For a training example, the right names (for ``item`` one name); for a question, empty.
     """
@@ -99,6 +100,6 @@ def _name_in_line(line: str) -> str:
         if text.startswith('"'):
             try:
                 return name_from_title(json.JSONDecoder(strict=False).raw_decode(text)[0])
-            except ValueError:  # the line is not JSON, perhaps as the answer was cut off at its longest
+            except ValueError:  # the line is not JSON, perhaps because the answer reached its largest length
                 continue
     return name_from_title(NUMBERING_PATTERN.sub("", line).strip(QUOTATION_MARKS))

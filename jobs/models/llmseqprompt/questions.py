@@ -53,7 +53,7 @@ class QuestionWriter:
     event_counts : int64 array (items,)
         Number of training events of each item.
     llmseqsim_scorer : VectorScorer
-        LLMSeqSim's scorer, which chooses the candidates to rank, and the answered lists in training examples.
+        LLMSeqSim's scorer, which chooses the candidates of ``rank``, and the answers in training examples for ``list``.
     clusters : Clusters or None
         The item clusters of the variant ``classify``; None for other variants.
     window : int
@@ -103,35 +103,39 @@ class QuestionWriter:
         inputs, targets = inputs.take(is_usable), targets[is_usable]
         # Answers consist of the target's nearest clusters (classify) or of LLMSeqSim's candidates (list, rank).
         if self.variant == "item" or not len(targets):
-            answer_indices: list[list[int]] = [[] for _ in targets]
+            answer_clusters_or_items: list[list[int]] = [[] for _ in targets]
         elif self.variant == "classify":
             target_embeddings = self.llmseqsim_scorer.item_vectors.numpy()[targets]
-            answer_indices = self._required_clusters.nearest_clusters(target_embeddings)[:, :LIST_LENGTH].tolist()
+            answer_clusters_or_items = self._clusters_of_classify.clusters_by_distance(target_embeddings)[
+                :, :LIST_LENGTH
+            ].tolist()
         else:
-            answer_indices = self._candidate_items(inputs, self.item_has_name)
-        rows = zip(self._histories(inputs), targets.tolist(), answer_indices, strict=True)
+            answer_clusters_or_items = self._candidate_items(inputs, self.item_has_name)
+        rows = zip(self._shown_names(inputs), targets.tolist(), answer_clusters_or_items, strict=True)
         return [self._training_example(*row) for row in rows]
 
-    def questions(self, sequences: Sequences, usable_items: Bools) -> list[Question | None]:
+    def questions(self, sequences: Sequences, usable_item_mask: Bools) -> list[Question | None]:
         """Return a question for each sequence; None if the sequence has no names, or no candidates to rank.
 
         Parameters
         ----------
-        usable_items : bool array (items,)
+        usable_item_mask : bool array (items,)
             Items that an answer may stand for.
         """
-        histories = self._histories(sequences)
+        histories = self._shown_names(sequences)
         if self.variant == "rank":
             return [
                 self._ranking_question(history, candidates) if history and candidates else None
-                for history, candidates in zip(histories, self._candidate_items(sequences, usable_items), strict=True)
+                for history, candidates in zip(
+                    histories, self._candidate_items(sequences, usable_item_mask), strict=True
+                )
             ]
         if self.variant == "classify":
-            members, vectors = self._items_by_cluster(usable_items), self.llmseqsim_scorer.item_vectors.numpy()
+            members, vectors = self._items_by_cluster(usable_item_mask), self.llmseqsim_scorer.item_vectors.numpy()
             queries = self.llmseqsim_scorer.compute_queries(sequences).numpy()
             return [
                 Question(
-                    write_conversation("classify", history, self._required_clusters.names),
+                    write_conversation("classify", history, self._clusters_of_classify.names),
                     ItemsByCluster(members, vectors, query),
                 )
                 if history
@@ -143,42 +147,47 @@ class QuestionWriter:
             for history in histories
         ]
 
-    def _histories(self, sequences: Sequences) -> list[list[str]]:
-        """Return the names that a question shows of each sequence, oldest first."""
-        shown = sequences.keep_items(self.item_has_name).last_items(self.window)
+    def _shown_names(self, sequences: Sequences) -> list[list[str]]:
+        """Return, for each sequence, the names of its items that a question shows, oldest first."""
+        shown = sequences.keep_items(self.item_has_name).keep_last_items(self.window)
         return [[str(name) for name in self.item_names[shown[row]]] for row in range(len(shown))]
 
-    def _training_example(self, history: list[str], target_item: int, answer_indices: list[int]) -> Conversation:
+    def _training_example(
+        self, history: list[str], target_item: int, answer_clusters_or_items: list[int]
+    ) -> Conversation:
         """Return the training example of one sequence.
 
         Parameters
         ----------
         target_item : int
             The index of the right item.
-        answer_indices : list of int
-            What the right answer names: for ``classify``, the clusters that are nearest to the right item, the nearest
-            first; for ``list`` and ``rank``, candidate items, which follow the right item.
+        answer_clusters_or_items : list of int
+            Indices of what the right answer names. For ``classify``, these are the clusters nearest to the right item,
+            the nearest first. For ``list`` and ``rank``, they are candidate items, which come after the right item.
         """
         name = str(self.item_names[target_item])
         if self.variant == "item":
             return write_conversation("item", history, answer=[name])
         if self.variant == "classify":
-            names = self._required_clusters.names
-            return write_conversation("classify", history, names, [names[cluster] for cluster in answer_indices])
-        others = [str(self.item_names[item]) for item in answer_indices if self.item_names[item] != name]
-        # A right item that is no candidate replaces the last candidate: a ranking can only order the candidates shown.
+            names = self._clusters_of_classify.names
+            return write_conversation(
+                "classify", history, names, [names[cluster] for cluster in answer_clusters_or_items]
+            )
+        others = [str(self.item_names[item]) for item in answer_clusters_or_items if self.item_names[item] != name]
+        # The right item always comes first. If it is no candidate, it takes the place of the last candidate, because an
+        # answer can only order the candidates that the question shows.
         answer = [name, *others][:LIST_LENGTH]
         return write_conversation(
             self.variant, history, self._shuffled_names(answer) if self.variant == "rank" else (), answer
         )
 
-    def _ranking_question(self, history: list[str], candidates: list[int]) -> Question:
-        items_by_name = {str(self.item_names[item]): [item] for item in candidates}
+    def _ranking_question(self, history: list[str], candidate_items: list[int]) -> Question:
+        items_by_name = {str(self.item_names[item]): [item] for item in candidate_items}
         return Question(write_conversation("rank", history, self._shuffled_names(list(items_by_name))), items_by_name)
 
-    def _candidate_items(self, sequences: Sequences, usable_items: Bools) -> list[list[int]]:
+    def _candidate_items(self, sequences: Sequences, usable_item_mask: Bools) -> list[list[int]]:
         """Return the candidates for each sequence: items with different names that LLMSeqSim recommends."""
-        allowed = self.llmseqsim_scorer.recommendable_mask & self.item_has_name & usable_items
+        allowed = self.llmseqsim_scorer.recommendable_mask & self.item_has_name & usable_item_mask
         _, lists = self.llmseqsim_scorer.top(sequences, LIST_LENGTH + SPARE_CANDIDATES, sequences, allowed)
         candidates = []
         for row in lists:
@@ -188,11 +197,13 @@ class QuestionWriter:
             candidates.append(list(item_by_name.values())[:LIST_LENGTH])
         return candidates
 
-    def _items_by_cluster(self, usable_items: Bools) -> dict[str, Longs]:
+    def _items_by_cluster(self, usable_item_mask: Bools) -> dict[str, Longs]:
         """Return the usable items of each cluster: name of the cluster -> item indices."""
-        items = np.flatnonzero(usable_items & self.llmseqsim_scorer.recommendable_mask)
+        items = np.flatnonzero(usable_item_mask & self.llmseqsim_scorer.recommendable_mask)
         clusters_of_items = self._cluster_of_item[items]
-        return {name: items[clusters_of_items == cluster] for cluster, name in enumerate(self._required_clusters.names)}
+        return {
+            name: items[clusters_of_items == cluster] for cluster, name in enumerate(self._clusters_of_classify.names)
+        }
 
     def _shuffled_names(self, names: list[str]) -> list[str]:
         """Return names in a random order that depends only on the seed and the names, so equal questions stay equal."""
@@ -201,13 +212,13 @@ class QuestionWriter:
         return [names[position] for position in generator.permutation(len(names))]
 
     @property
-    def _required_clusters(self) -> Clusters:
+    def _clusters_of_classify(self) -> Clusters:
         assert self.clusters is not None  # noqa: S101 - ``classify`` always has clusters
         return self.clusters
 
     @cached_property
     def _cluster_of_item(self) -> Ints:
         """The index of the cluster that is nearest to each item: int32 array (items,)."""
-        return self._required_clusters.nearest_clusters(self.llmseqsim_scorer.item_vectors.numpy())[:, 0].astype(
+        return self._clusters_of_classify.clusters_by_distance(self.llmseqsim_scorer.item_vectors.numpy())[:, 0].astype(
             np.int32
         )

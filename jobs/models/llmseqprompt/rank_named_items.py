@@ -27,104 +27,106 @@ class AnswerCounts:
 
     Attributes
     ----------
-    answers : int
+    answer_count : int
         Number of answers.
-    invalid_answers : int
+    invalid_answer_count : int
         Number of answers in which no name could be read.
-    names : int
+    name_count : int
         Number of names in all answers.
-    duplicate_names : int
+    duplicate_name_count : int
         Number of names that already occur in an earlier answer to the same question.
-    hallucinated_names : int
+    made_up_name_count : int
         Number of made-up names, which stand for no item of the catalogue, or for none of the candidates to rank.
     """
 
-    answers: int = 0
-    invalid_answers: int = 0
-    names: int = 0
-    duplicate_names: int = 0
-    hallucinated_names: int = 0
+    answer_count: int = 0
+    invalid_answer_count: int = 0
+    name_count: int = 0
+    duplicate_name_count: int = 0
+    made_up_name_count: int = 0
 
-    def add_answers(self, answers: Sequence[Sequence[str]], items_by_name: Mapping[str, Sequence[int]]) -> None:
+    def add_answers(
+        self, names_of_answers: Sequence[Sequence[str]], items_by_name: Mapping[str, Sequence[int]]
+    ) -> None:
         """Add the answers to one question to the counts.
 
         Parameters
         ----------
-        answers : for each answer, the names in it
+        names_of_answers : for each answer, the names in it
         items_by_name : name -> item indices
             Contains all names that stand for items; other names are made up.
         """
-        names = [name for answer in answers for name in answer]
-        self.answers += len(answers)
-        self.invalid_answers += sum(not answer for answer in answers)
-        self.names += len(names)
-        self.duplicate_names += len(names) - len(set(names))
-        self.hallucinated_names += sum(name not in items_by_name for name in names)
+        names = [name for answer in names_of_answers for name in answer]
+        self.answer_count += len(names_of_answers)
+        self.invalid_answer_count += sum(not answer for answer in names_of_answers)
+        self.name_count += len(names)
+        self.duplicate_name_count += len(names) - len(set(names))
+        self.made_up_name_count += sum(name not in items_by_name for name in names)
 
     def fault_rates(self) -> dict[str, float]:
         """Return the share of invalid answers, and the shares of duplicate names and of made-up names in all names."""
         return {
-            "duplicate_rate": self.duplicate_names / max(1, self.names),
-            "hallucination_rate": self.hallucinated_names / max(1, self.names),
-            "invalid_rate": self.invalid_answers / max(1, self.answers),
+            "duplicate_rate": self.duplicate_name_count / max(1, self.name_count),
+            "hallucination_rate": self.made_up_name_count / max(1, self.name_count),
+            "invalid_rate": self.invalid_answer_count / max(1, self.answer_count),
         }
 
 
 def rank_named_items(
-    answers: Sequence[Sequence[str]],
+    names_of_answers: Sequence[Sequence[str]],
     items_by_name: Mapping[str, Sequence[int]],
-    usable_items: Bools,
+    usable_item_mask: Bools,
     replacement_rule: ReplacementRule,
 ) -> tuple[list[int], list[float]]:
     """Rank the items that the answers to one question name.
 
-    Frequent names get their items first. A name stands for the first of its items that is usable and that no other name
-    stands for yet; a name without any such item is dropped.
+    Names are ranked by frequency, then by first appearance. A name stands for the first of its usable items that no
+    higher-ranked name stands for. A name without such an item is dropped.
 
     Parameters
     ----------
-    answers : for each answer, the names in it
+    names_of_answers : for each answer, the names in it
         No name occurs twice within an answer.
     items_by_name : name -> item indices, the most popular first
-    usable_items : bool array (items,)
+    usable_item_mask : bool array (items,)
         Items that may be ranked, usually without the items of the prompt.
     replacement_rule : ReplacementRule
-        Finds an item for each made-up name, which is not in ``items_by_name``: for the most frequent name first, and
-        after all other names have got their items.
+        Finds an item for each made-up name, that is, for each name that is not in ``items_by_name``. Made-up names get
+        their items after all other names, the most frequent first.
 
     Returns
     -------
     items : list of int
         Ordered by the number of answers that name the item, then by first appearance.
     scores : list of float
-        In (0, 1], strictly descending. If each answer is one name, an item's score is the share of answers that name
-        the item, minus a tie-breaker: less than one answer's share, and larger the later the item is first named.
+        In (0, 1], strictly descending. An item's score is the share of its name among all names in the answers. To
+        break ties, the score is lowered by less than the share of one name: by more, the later the name first occurs.
     """
-    names = [name for answer in answers for name in answer]
+    names = [name for answer in names_of_answers for name in answer]
     first_position = {name: position for position, name in reversed(list(enumerate(names)))}
     counts = dict.fromkeys(first_position, 0)
     for name in names:
         counts[name] += 1
     order = sorted(counts, key=lambda name: (-counts[name], first_position[name]))
-    free_items = usable_items.copy()
+    free_item_mask = usable_item_mask.copy()
     chosen_item: dict[str, int] = {}
 
     def assign_item(name: str, item: int) -> None:
         if item >= 0:
-            chosen_item[name], free_items[item] = item, False
+            chosen_item[name], free_item_mask[item] = item, False
 
     for name in order:
         if name in items_by_name:
-            assign_item(name, next((item for item in items_by_name[name] if free_items[item]), -1))
+            assign_item(name, next((item for item in items_by_name[name] if free_item_mask[item]), -1))
     for name in order:
         if name not in items_by_name:
-            assign_item(name, replacement_rule(name, free_items))
+            assign_item(name, replacement_rule(name, free_item_mask))
     ranked = [name for name in order if name in chosen_item]
     scores = [(counts[name] - first_position[name] / (len(names) + 1)) / len(names) for name in ranked]
     return [chosen_item[name] for name in ranked], scores
 
 
-def drop_name(made_up_name: str, free_items: Bools) -> int:  # noqa: ARG001
+def drop_name(made_up_name: str, free_item_mask: Bools) -> int:  # noqa: ARG001
     """Return -1, which means that no item replaces the made-up name."""
     return -1
 
@@ -146,10 +148,10 @@ class EmbeddingReplacement:
     item_vectors: Floats
     name_vectors: Mapping[str, Floats]
 
-    def __call__(self, made_up_name: str, free_items: Bools) -> int:
+    def __call__(self, made_up_name: str, free_item_mask: Bools) -> int:
         """Return the free item nearest to the made-up name, the first of equally near items; -1 if no item is found."""
         vector = self.name_vectors.get(made_up_name)
-        candidates = free_items & self._item_has_vector
+        candidates = free_item_mask & self._item_has_vector
         if vector is None or not vector.any() or not candidates.any():
             return -1
         return int(np.where(candidates, self.item_vectors @ vector, -np.inf).argmax())
@@ -176,17 +178,17 @@ class SpellingReplacement:
     def __init__(self, items_by_name: Mapping[str, Sequence[int]]) -> None:
         self.items_by_name = items_by_name
         self._names = list(items_by_name)
-        self._sorted_words = [_with_sorted_words(name) for name in self._names]
+        self._sorted_words = [_sort_words(name) for name in self._names]
 
-    def __call__(self, made_up_name: str, free_items: Bools) -> int:
-        """Return the first free item of the most similar name that has a free item; -1 if no name is similar at all."""
-        matches = process.extract(_with_sorted_words(made_up_name), self._sorted_words, scorer=fuzz.ratio, limit=None)
+    def __call__(self, made_up_name: str, free_item_mask: Bools) -> int:
+        """Return the first free item of the most similar name that has one; -1 if no such name is similar at all."""
+        matches = process.extract(_sort_words(made_up_name), self._sorted_words, scorer=fuzz.ratio, limit=None)
         for _, similarity, position in matches:
-            item = next((item for item in self.items_by_name[self._names[position]] if free_items[item]), -1)
+            item = next((item for item in self.items_by_name[self._names[position]] if free_item_mask[item]), -1)
             if item >= 0 and similarity > 0:
                 return item
         return -1
 
 
-def _with_sorted_words(name: str) -> str:
+def _sort_words(name: str) -> str:
     return " ".join(sorted(name.split()))

@@ -32,10 +32,9 @@ Ranking = tuple[list[int], list[float]]  # the items that answers name, best fir
 class PromptScorer(Scorer):
     """Ranks the items that a language model names; LLMSeqSim fills up lists and gives the reasons.
 
-    The score of a named item is above 0: the share of answers that name the item (:func:`rank_named_items`). The score
-    of an item that LLMSeqSim adds is the item's cosine minus 1, so at most 0. The reason for a recommended item is the
-    item of the sequence with the nearest embedding, which says nothing about why the language model named the
-    recommended item.
+    The score of a named item is above 0 (:func:`rank_named_items`). The score of an item that LLMSeqSim adds is the
+    item's cosine minus 1, so at most 0. The reason for a recommended item is found by LLMSeqSim, from embeddings: it
+    says nothing about why the language model named the recommended item.
 
     Attributes
     ----------
@@ -43,7 +42,7 @@ class PromptScorer(Scorer):
     language_model : LanguageModel
         The fine-tuned language model.
     sampling : Sampling
-    parameters : mapping
+    hyperparameters : mapping
         Hyper-parameters of LLMSeqPrompt.
     paid_services : PaidServices or None
         The services that embed made-up names; None if made-up names without an embedding are dropped.
@@ -54,7 +53,7 @@ class PromptScorer(Scorer):
     question_writer: QuestionWriter
     language_model: LanguageModel
     sampling: Sampling
-    parameters: Mapping[str, Any]
+    hyperparameters: Mapping[str, Any]
     paid_services: PaidServices | None
     answer_counts: AnswerCounts = field(default_factory=AnswerCounts)
 
@@ -65,12 +64,12 @@ class PromptScorer(Scorer):
 
     def fault_rates(self) -> dict[str, float]:
         """Return the shares of invalid answers, repeated names and made-up names; see :class:`AnswerCounts`."""
-        return {} if self.parameters["constrained"] else self.answer_counts.fault_rates()
+        return {} if self.hyperparameters["constrained"] else self.answer_counts.fault_rates()
 
     def top(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> tuple[Floats, Ints]:
-        """Rank the items that the language model names for each sequence, and fill up the lists by LLMSeqSim.
+        """Rank the items that the language model names for each sequence, and fill up the lists by LLMSeqSim's items.
 
         Equal sequences share one question to the language model.
         """
@@ -94,66 +93,68 @@ class PromptScorer(Scorer):
                 scores[start + row] = _cut_or_pad([*named_scores, *cosines], k, -np.inf)
         return scores, items
 
-    def reasons(self, sequences: Sequences, items: Ints, allowed_mask: Bools | None = None) -> Ints:
-        """Return the reasons: the sequence's items whose embeddings are nearest to those of the recommended items.
+    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+        """Return LLMSeqSim's reasons: items of the sequence whose embeddings are near those of the recommended items.
 
         The reason is -1 for a recommended item without an embedding.
         """
         llmseqsim = self.question_writer.llmseqsim_scorer
-        has_embedding = (items >= 0) & llmseqsim.recommendable_mask[items]
-        return llmseqsim.reasons(sequences, np.where(has_embedding, items, -1).astype(np.int32))
+        has_embedding = (recommended_items >= 0) & llmseqsim.recommendable_mask[recommended_items]
+        return llmseqsim.reasons(sequences, np.where(has_embedding, recommended_items, -1).astype(np.int32))
 
     def _rankings(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
     ) -> list[Ranking]:
         """Return a ranking of at most k items for each sequence, made from the language model's answers."""
-        usable_items = allowed_mask & self.question_writer.item_has_name
+        usable_item_mask = allowed_mask & self.question_writer.item_has_name
         questions = self.question_writer.questions(sequences, allowed_mask)
-        # Constrained answers also name items of the sequence itself: mostly the items shown, at most ``window``. These
-        # items are dropped later, so ``window`` more names are asked for. The number of names is the number of
-        # beams, which decides what names are found. The number is equal for all sequences, as a sequence's list must
-        # not depend on the other sequences of the chunk.
+        # Constrained answers also name items of the sequence itself, mostly those that the question shows: at most
+        # ``window``. These items are dropped later, so ``window`` more names are asked for. The number of names is the
+        # number of beams of the search, which decides what names are found. It is equal for all sequences, because a
+        # sequence's list must not depend on the other sequences of the chunk.
         extra_names = 0 if excluded_items is None else self.question_writer.window
-        answers_by_question = self._ask_questions(questions, k + extra_names, usable_items)
-        replacement_for = self._replacement_rules(questions, answers_by_question)
+        answers_by_question = self._ask_questions(questions, k + extra_names, usable_item_mask)
+        replacement_for = self._replacement_rule_by_question(questions, answers_by_question)
         rankings: list[Ranking] = []
         for row, (question, answers) in enumerate(zip(questions, answers_by_question, strict=True)):
             if question is None:
                 rankings.append(([], []))
                 continue
-            free_items = usable_items.copy()
+            free_item_mask = usable_item_mask.copy()
             if excluded_items is not None:
-                free_items[excluded_items[row]] = False
+                free_item_mask[excluded_items[row]] = False
             if self.question_writer.variant == "rank":  # a name can only stand for a candidate that the question shows
-                is_shown = np.zeros_like(free_items)
+                is_shown = np.zeros_like(free_item_mask)
                 is_shown[[item for items in question.items_by_name.values() for item in items]] = True
-                free_items &= is_shown
+                free_item_mask &= is_shown
             self.answer_counts.add_answers(answers, question.items_by_name)
-            named, scores = rank_named_items(answers, question.items_by_name, free_items, replacement_for(question))
+            named, scores = rank_named_items(answers, question.items_by_name, free_item_mask, replacement_for(question))
             rankings.append((named[:k], scores[:k]))
         return rankings
 
     def _ask_questions(
-        self, questions: list[Question | None], max_names: int, usable_items: Bools
+        self, questions: list[Question | None], max_names_per_answer: int, usable_item_mask: Bools
     ) -> list[list[list[str]]]:
         """Ask the language model all questions, and return the names in the answers to each.
 
         Parameters
         ----------
-        max_names : int
+        max_names_per_answer : int
             Largest number of names in a constrained answer, which consists of names of the catalogue.
-        usable_items : bool array (items,)
+        usable_item_mask : bool array (items,)
             Items that a constrained answer may name.
 
         Returns
         -------
-        for each question, for each answer to the question, a list of names
-            A question that is None has no answers.
+        list of lists of lists of str
+            For each question, and for each answer to it, the names in the answer. No answers if the question is None.
         """
         conversations = list(dict.fromkeys(question.conversation for question in questions if question))
-        if self.parameters["constrained"]:
-            names = [name for name, items in self.question_writer.items_by_name.items() if usable_items[items].any()]
-            choices, k = [name_as_json(name) for name in names], min(len(names), max_names)
+        if self.hyperparameters["constrained"]:
+            names = [
+                name for name, items in self.question_writer.items_by_name.items() if usable_item_mask[items].any()
+            ]
+            choices, k = [name_as_json(name) for name in names], min(len(names), max_names_per_answer)
             chosen = self.language_model.choose_likeliest_answers(conversations, choices, k) if names else []
             answers = [[[names[position] for position in positions]] for positions in chosen] or [
                 [] for _ in conversations
@@ -164,12 +165,12 @@ class PromptScorer(Scorer):
         by_conversation = dict(zip(conversations, answers, strict=True))
         return [by_conversation[question.conversation] if question else [] for question in questions]
 
-    def _replacement_rules(
+    def _replacement_rule_by_question(
         self, questions: list[Question | None], answers_by_question: list[list[list[str]]]
     ) -> Callable[[Question], ReplacementRule]:
-        """Return a function that maps a question to the rule that replaces made-up names in the question's answers."""
+        """Return a function that gives, for a question, the rule that replaces made-up names in its answers."""
         catalogue = self.question_writer.items_by_name
-        if self.parameters["mapping"] == "fuzzy":
+        if self.hyperparameters["mapping"] == "fuzzy":
 
             def spelling_rule(question: Question) -> ReplacementRule:
                 asks_for_any_item = question.items_by_name is catalogue
@@ -188,7 +189,7 @@ class PromptScorer(Scorer):
             for name in names
             if name not in question.items_by_name
         }
-        is_embedded = bool(made_up) and self.parameters["mapping"] == "embedding"
+        is_embedded = bool(made_up) and self.hyperparameters["mapping"] == "embedding"
         vectors = self.paid_services.embed_names(sorted(made_up)) if self.paid_services and is_embedded else {}
         item_vectors = self.question_writer.llmseqsim_scorer.item_vectors.numpy()
         replacement_rule: ReplacementRule = EmbeddingReplacement(item_vectors, vectors) if vectors else drop_name

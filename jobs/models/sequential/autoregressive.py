@@ -51,7 +51,9 @@ class AutoregressiveModel(SequentialModel):
         # in training, each item but the last is an input, and each item but the first is a target
         return int(self.chosen_parameters["window"]) + 1
 
-    def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches_of_one_pass(
+        self, sequences: Sequences, generator: np.random.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         return batches_of_one_length(sequences, self.parameters["batch_size"], generator)
 
     def _loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:

@@ -49,8 +49,8 @@ class BERT4RecNetwork(SequenceNetwork):
         items : int64 (rows, length)
             Sequences of row numbers in ``item_vectors``, ``MASK`` and ``PADDING``, oldest item first.
         is_selected : bool (rows, length)
-            True at the positions whose vectors are returned. The loss then computes the costly product with all item
-            vectors for no other position.
+            True at the positions whose vectors are returned, so that the costly product with all item vectors is
+            computed for these positions only.
         """
         # item vectors are scaled up, as in SASRec: otherwise the random initial outputs of the blocks outweigh them
         vectors = functional.embedding(items.clamp(min=0), item_vectors) * math.sqrt(item_vectors.shape[1])
@@ -125,7 +125,9 @@ class BERT4Rec(SequentialModel):
         is_target = targets != PADDING
         return self._softmax_loss(self.network(self.network.table, items, is_target), targets[is_target])
 
-    def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches_of_one_pass(
+        self, sequences: Sequences, generator: np.random.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         return masked_batches(sequences, self.parameters, generator)
 
 

@@ -11,18 +11,17 @@ def softmax_loss(
     predicted_vectors: Tensor,
     item_vectors: Tensor,
     targets: Tensor,
-    negatives: int,
+    negative_count: int,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Return the mean softmax cross-entropy of the targets, over all items or over sampled items.
 
-    Sampled items are drawn uniformly from all items, with replacement, and shared by the batch. At a position whose
-    target is among the sampled items, that sampled item is left out. Every other sampled item stands for (items - 1) /
-    negatives items, so the logarithm of this ratio is added to its score: the sum over the sample then estimates the
-    sum over all items but the target (sampled softmax with correction, Jean et al. 2015, arXiv 1412.2007). Since
-    sampled targets are left out, the estimate is on average too small by one part in ``items``; the ratio items /
-    negatives would be right. The error is as if the scores of all other items were lower by 1 / items: a thousandth for
-    a thousand items, much less than the random error of the sample.
+    Of n items, m are drawn uniformly, with replacement, and shared by the batch. At a position whose target is among
+    the drawn items, that drawn item is left out. Every other drawn item stands for (n - 1) / m items, so the logarithm
+    of this ratio is added to its score. The sum over the sample then estimates the sum over all items but the target
+    (sampled softmax with correction, Jean et al. 2015, arXiv 1412.2007). Since drawn targets are left out, n / m would
+    be the right ratio, and the estimate is on average too small by 1 / n of itself. That is as if the scores of all
+    other items were lower by 1 / n: a thousandth for a thousand items, much less than the random error of the sample.
 
     Parameters
     ----------
@@ -32,7 +31,7 @@ def softmax_loss(
         Item vectors; scores are inner products.
     targets : int64 (positions,)
         Row numbers in ``item_vectors`` of the items to predict.
-    negatives : int
+    negative_count : int
         Number of sampled items. If it is 0 or not below the number of items, all items are used.
     generator : torch.Generator, optional
         Draws the sampled items; it is on the device of ``item_vectors``. By default PyTorch's default generator.
@@ -42,11 +41,11 @@ def softmax_loss(
     scalar tensor
     """
     items = len(item_vectors)
-    if not 0 < negatives < items:
+    if not 0 < negative_count < items:
         return functional.cross_entropy(predicted_vectors @ item_vectors.T, targets)
     # Items are drawn with replacement: a draw without replacement would shuffle the whole catalogue for every batch.
-    sampled = torch.randint(items, (negatives,), device=item_vectors.device, generator=generator)
-    sampled_scores = predicted_vectors @ item_vectors[sampled].T + math.log((items - 1) / negatives)
+    sampled = torch.randint(items, (negative_count,), device=item_vectors.device, generator=generator)
+    sampled_scores = predicted_vectors @ item_vectors[sampled].T + math.log((items - 1) / negative_count)
     # A target that is also among the sampled items counts only once.
     sampled_scores = sampled_scores.masked_fill(sampled == targets[:, None], -torch.inf)
     target_scores = (predicted_vectors * item_vectors[targets]).sum(dim=1, keepdim=True)

@@ -39,8 +39,8 @@ from jobs.training.processes import Batch
 # standard deviation of the initial item vectors' entries, `recency` the weight of the recency correction (1 as derived,
 # 0 for none). `item_bias` decides whether each item has a trained bias that is added to its score. `averaging` is the
 # decay of the moving average of the network's weights, which spans about the last 1 / (1 - averaging) steps; 0 keeps
-# the last step's weights. `epoch_steps` is the least number of training steps in an epoch: a small data set is passed
-# several times in each, so that the numbers of epochs mean the same amount of training for shops of all sizes.
+# the last step's weights. `epoch_steps` is the least number of training steps in an epoch: an epoch passes over a small
+# data set several times, so that a number of epochs is enough training for shops of all sizes.
 SHARED_DEFAULTS = {
     "initial_std": 0.05,
     "recency": 1.0,
@@ -60,18 +60,18 @@ LONGER_WINDOWS = (50, 100)
 SHARE_IN_WINDOW = 0.9
 
 
-def choose_window(lengths: Longs, default: int) -> int:
-    """Return the smallest window that holds nine of ten training sequences whole, or else the largest one.
+def choose_window(sequence_lengths: Longs, default_window: int) -> int:
+    """Return the smallest window into which nine of ten training sequences fit whole; if there is none, the largest.
 
     Parameters
     ----------
-    lengths : int64 array (sequences,)
+    sequence_lengths : int64 array (sequences,)
         Number of items of each training sequence.
-    default : int
-        The smallest window.
+    default_window : int
+        The smallest window to choose; the larger ones are ``LONGER_WINDOWS``.
     """
-    needed = np.quantile(lengths, SHARE_IN_WINDOW, method="inverted_cdf") if len(lengths) else 0
-    return next((window for window in (default, *LONGER_WINDOWS) if window >= needed), LONGER_WINDOWS[-1])
+    needed = np.quantile(sequence_lengths, SHARE_IN_WINDOW, method="inverted_cdf") if len(sequence_lengths) else 0
+    return next((window for window in (default_window, *LONGER_WINDOWS) if window >= needed), LONGER_WINDOWS[-1])
 
 
 class SequentialModel(Model):
@@ -89,8 +89,8 @@ class SequentialModel(Model):
     values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {"window": (), "recency": ()}
     network: Any
 
-    def __init__(self, parameters: Mapping[str, Any] | None = None) -> None:
-        super().__init__(parameters)
+    def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        super().__init__(hyperparameters)
         width, heads = self.parameters["width"], self.parameters.get("heads", 1)
         if width % heads:
             raise UsageError(f"{self.family}'s heads must divide its width, as {heads} doesn't {width}")
@@ -100,7 +100,7 @@ class SequentialModel(Model):
         """Return an untrained network with the given initial item vectors, float32 (items, width)."""
 
     @abstractmethod
-    def _batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterable[Batch]:
+    def _batches_of_one_pass(self, sequences: Sequences, generator: np.random.Generator) -> Iterable[Batch]:
         """Draw the batches of one pass over the training sequences, each of which has at least two items.
 
         Parameters
@@ -126,7 +126,7 @@ class SequentialModel(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Train until the validation nDCG stops improving; without validation cases, train for all epochs.
 
-        Before that the window is chosen by the sequences' lengths, and after it the weight of the recency correction.
+        Before the training the window is chosen by the sequences' lengths, after it the recency correction's weight.
         """
         if "window" in self.parameters_to_choose:
             self.chosen_parameters["window"] = choose_window(train_sequences.lengths, self.parameters["window"])
@@ -141,7 +141,7 @@ class SequentialModel(Model):
         return model
 
     def _train_network(
-        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions, epochs: int
+        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions, epoch_count: int
     ) -> None:
         with preserve_random_state():
             torch.manual_seed(fit_options.seed)
@@ -152,7 +152,7 @@ class SequentialModel(Model):
             self.network = self._network_with_bias(self._initial_item_vectors(catalog, fit_options.seed)).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
         table_row[self.vocabulary] = np.arange(len(self.vocabulary))
-        rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).last_items(
+        rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).keep_last_items(
             self._max_training_length
         )
         rows = rows.take(rows.lengths >= 2)  # a sequence's only item has no earlier items to be predicted from
@@ -170,7 +170,7 @@ class SequentialModel(Model):
             lambda generator: self._epoch_batches(rows, generator),
             self.own_share_of_loss,
             validate,
-            {**self.parameters, "epochs": epochs},
+            {**self.parameters, "epochs": epoch_count},
             f"training {self.family}",
             seed=fit_options.seed,
             checkpoint_file=fit_options.checkpoint_file,
@@ -202,16 +202,16 @@ class SequentialModel(Model):
         return lambda generator: self._epoch_batches(sequences, generator)
 
     def _epoch_batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Batch]:
-        """Yield an epoch's batches, of as many passes over the training sequences as ``epoch_steps`` steps need."""
+        """Yield an epoch's batches: whole passes over the training sequences, until ``epoch_steps`` batches or more."""
         steps = 0
         while len(sequences) and steps < max(1, self.parameters["epoch_steps"]):
-            for batch in self._batches(sequences, generator):
+            for batch in self._batches_of_one_pass(sequences, generator):
                 steps += 1
                 yield batch
 
     def _softmax_loss(self, predicted_vectors: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of predicted vectors, float (positions, width), for target items, int64 (positions,)."""
-        predicted_vectors, table = self.network.with_bias_column(predicted_vectors)
+        predicted_vectors, table = self.network.append_bias_columns(predicted_vectors)
         return softmax_loss(
             predicted_vectors,
             table,
@@ -222,7 +222,7 @@ class SequentialModel(Model):
 
     def own_share_of_loss(self, batch: Batch) -> Tensor:
         """Return this process's share of a batch's mean loss; the shares of all processes add up to the mean loss."""
-        part, weight = processes.training_processes.share_of_batch(batch)
+        part, weight = processes.training_processes.take_rows_of_rank(batch)
         return self._loss(part) * weight
 
     def _network_with_bias(self, initial_item_vectors: Floats) -> SequenceNetwork:
@@ -267,7 +267,7 @@ class SequentialModel(Model):
         return {"vocabulary": self.vocabulary, **self.recency_correction.state(), **weights, **projection, **chosen}
 
     def restore(self, state: State, training_catalog: Catalog) -> None:
-        """Load what :meth:`state` returned."""
+        """Load the weights and all other arrays that :meth:`state` returned."""
         self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
         self.training_catalog = training_catalog
         self.vocabulary = state["vocabulary"]
@@ -316,7 +316,7 @@ class SequentialModel(Model):
 
         @torch.inference_mode()
         def compute_queries(sequences: Sequences) -> Tensor:
-            readable = sequences.keep_items(has_vector).last_items(self._max_input_length)
+            readable = sequences.keep_items(has_vector).keep_last_items(self._max_input_length)
             predicted = torch.zeros(len(sequences), width, device=device())
             # sequences of equal length are computed together, so that no time goes into padding
             for length in np.unique(readable.lengths[readable.lengths > 0]):

@@ -25,11 +25,10 @@ class SequenceNetwork(nn.Module, ABC):
         super().__init__()
         self.register_parameter("bias", None)
 
-    def with_bias_column(self, predicted_vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return predicted vectors and item vectors whose inner products are the scores, including any biases.
+    def append_bias_columns(self, predicted_vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return predicted vectors and item vectors whose inner products are the scores, with biases if there are any.
 
         If items have biases, predicted vectors get a last column of ones, and item vectors a last column of biases.
-        A loss on inner products then needs no separate biases.
 
         Parameters
         ----------

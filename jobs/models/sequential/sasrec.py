@@ -24,7 +24,7 @@ class SASRecNetwork(AutoregressiveNetwork):
     def __init__(self, initial_item_vectors: Tensor, blocks: int, heads: int, window: int, dropout: float) -> None:
         super().__init__()
         self.table = nn.Parameter(initial_item_vectors)
-        self.transformer = Transformer(initial_item_vectors.shape[1], blocks, heads, window, dropout, causal=True)
+        self.transformer = Transformer(initial_item_vectors.shape[1], blocks, heads, window, dropout, is_causal=True)
 
     def forward(self, item_vectors: Tensor, items: Tensor) -> Tensor:
         """Return the predicted vector of the next item at each position, see :meth:`AutoregressiveNetwork.forward`."""

@@ -8,9 +8,9 @@ from torch.nn import functional
 class Attention(nn.Module):
     """Multi-head self-attention that ignores padding and, if it is causal, later positions."""
 
-    def __init__(self, width: int, heads: int, dropout: float, causal: bool) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, is_causal: bool) -> None:
         super().__init__()
-        self.heads, self.dropout, self.causal = heads, dropout, causal
+        self.heads, self.dropout, self.is_causal = heads, dropout, is_causal
         self.into = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         # The value and output projections start as the identity, so that attention first passes on vectors unchanged,
@@ -40,7 +40,7 @@ class Attention(nn.Module):
         )
         dropout = self.dropout if self.training else 0.0
         mixed = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=is_visible, dropout_p=dropout, is_causal=self.causal
+            query, key, value, attn_mask=is_visible, dropout_p=dropout, is_causal=self.is_causal
         )
         return self.out(mixed.transpose(1, 2).reshape(rows, length, width))  # type: ignore[no-any-return]
 
@@ -51,10 +51,10 @@ class TransformerBlock(nn.Module):
     Norms before the layers keep training stable at the learning rates of short trainings.
     """
 
-    def __init__(self, width: int, heads: int, dropout: float, causal: bool) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, is_causal: bool) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
-        self.attention = Attention(width, heads, dropout, causal)
+        self.attention = Attention(width, heads, dropout, is_causal)
         self.feed_norm = nn.LayerNorm(width)
         self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
         self.dropout = nn.Dropout(dropout)
@@ -76,15 +76,17 @@ class Transformer(nn.Module):
         Largest number of positions in an input.
     dropout : float
         Share of values dropped after the embedding, attention and feed-forward steps.
-    causal : bool
+    is_causal : bool
         Whether a position can't attend to later positions; inputs of a causal transformer must not be padded.
     """
 
-    def __init__(self, width: int, blocks: int, heads: int, window: int, dropout: float, causal: bool = False) -> None:
+    def __init__(
+        self, width: int, blocks: int, heads: int, window: int, dropout: float, is_causal: bool = False
+    ) -> None:
         super().__init__()
         self.positions = nn.Parameter(torch.randn(window, width) * 0.02)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, causal) for _ in range(blocks))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, dropout, is_causal) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, vectors: Tensor, is_item: Tensor | None) -> Tensor:

@@ -101,7 +101,7 @@ def test_items_without_a_title_are_left_out_of_prompts_and_answers(monkeypatch):
     titles = shop().titles.copy()
     nameless = [int(INDEX[0, 1]), int(INDEX[0, 4])]
     titles[nameless] = ["", " \n"]
-    catalog = Catalog(shop().item_ids, shop().embeddings, shop().available, titles)
+    catalog = Catalog(shop().item_ids, shop().embeddings, shop().available_mask, titles)
     rows = [[INDEX[0, 0], INDEX[0, 1], INDEX[0, 2]], INDEX[0, 3:5], INDEX[0, 1:3], INDEX[0, 2:5]]
     train = Sequences.from_lists(rows)
     _, language_model = fit(monkeypatch, train=train, catalog=catalog)
@@ -111,7 +111,7 @@ def test_items_without_a_title_are_left_out_of_prompts_and_answers(monkeypatch):
     answers = [read_answer("item", one.answer) for one in language_model.examples]
     assert answers == [[NAMES[INDEX[0, place]]] for place in (2, 3)]
     with pytest.raises(UsageError, match="titles"):
-        fit(monkeypatch, train=train, catalog=Catalog(shop().item_ids, shop().embeddings, shop().available))
+        fit(monkeypatch, train=train, catalog=Catalog(shop().item_ids, shop().embeddings, shop().available_mask))
 
 
 def test_equal_prompts_are_asked_once_and_those_without_a_name_never(monkeypatch):
@@ -250,7 +250,7 @@ def test_candidates_to_rank_are_llmseqsims_in_an_order_that_says_nothing(monkeyp
 
 
 def test_without_embeddings_there_is_nothing_to_rank_or_to_group(monkeypatch):
-    catalog = Catalog(shop().item_ids, np.zeros_like(shop().embeddings), shop().available, shop().titles)
+    catalog = Catalog(shop().item_ids, np.zeros_like(shop().embeddings), shop().available_mask, shop().titles)
     model, language_model = fit(monkeypatch, catalog=catalog, variant="rank")
     _, lists = recommend(model.scorer(catalog), Sequences.from_lists([ROW]), 3)
     assert lists.tolist() == [[-1, -1, -1]]

@@ -9,7 +9,7 @@ from jobs.core.sequences import Sequences
 from jobs.models.reason_lift import strongest_reasons_by_lift
 from jobs.models.scorer import VectorScorer, recommend
 from jobs.models.sequential import reasons as leave_one_out
-from jobs.models.sequential.reasons import LeaveOneOutScorer, newest_items
+from jobs.models.sequential.reasons import LeaveOneOutScorer, newest_distinct_items
 
 A, B, C, D, E = range(5)
 # A query counts how often b, e and a occur in the sequence, so an item's vector holds what each of these three items
@@ -78,7 +78,7 @@ def test_only_the_newest_items_that_are_read_are_candidates(monkeypatch):
 
 def test_newest_items_are_distinct():
     rows = Sequences.from_lists([[A, B, A, D], [], [B, B], [D, B, B, D, A]])
-    assert newest_items(rows, 2).tolist() == [[D, A], [-1, -1], [B, -1], [A, D]]
+    assert newest_distinct_items(rows, 2).tolist() == [[D, A], [-1, -1], [B, -1], [A, D]]
 
 
 @pytest.mark.parametrize("family", sorted(family for family, expected in EXPECTED.items() if expected.is_trained))
@@ -110,5 +110,5 @@ def test_reasons_do_not_depend_on_the_chunks(monkeypatch):
     rows = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
     _, lists = recommend(model, rows, 5)
     wanted = model.reasons(rows, lists)
-    monkeypatch.setattr(leave_one_out, "REASON_CHUNK", 3)
+    monkeypatch.setattr(leave_one_out, "SEQUENCES_PER_REASON_CHUNK", 3)
     assert model.reasons(rows, lists).tolist() == wanted.tolist()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.models.merging import MergedLists, choose_part_weights, position_scores
+from jobs.models.merged_lists import MergedLists, choose_part_weights, position_scores
 
 ONE = np.array([[1, 2, 3], [5, -1, -1]], np.int32)
 OTHER = np.array([[3, 4, 1], [-1, -1, -1]], np.int32)

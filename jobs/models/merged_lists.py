@@ -1,4 +1,4 @@
-"""Merging the ranked lists of several models (parts of a fusion), and the choice of the parts' weights.
+"""Merges the ranked lists of several models, the parts of a fusion, and chooses the parts' weights.
 
 Source of reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009.
 """
@@ -19,7 +19,7 @@ WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_ST
 
 @dataclass(frozen=True)
 class MergedLists:
-    """The union of several parts' ranked lists: each pair of a row and an item once, with its score in each part.
+    """The union of several parts' ranked lists: each pair of a row and an item, once, with its score in each part.
 
     A row stands for one sequence, for which each part made a list.
 
@@ -36,27 +36,27 @@ class MergedLists:
     part_scores: Doubles
 
     @classmethod
-    def from_lists(cls, part_lists: list[tuple[Ints, Doubles]]) -> "MergedLists":
+    def from_lists(cls, lists_of_parts: list[tuple[Ints, Doubles]]) -> "MergedLists":
         """Merge the ranked lists of several parts, each given by two arrays (rows, depth): items, position scores."""
-        listed = [np.nonzero(items >= 0) for items, _ in part_lists]
+        listed = [np.nonzero(items >= 0) for items, _ in lists_of_parts]
         keys = [
             row_item_keys(rows, items[rows, ranks])
-            for (items, _), (rows, ranks) in zip(part_lists, listed, strict=True)
+            for (items, _), (rows, ranks) in zip(lists_of_parts, listed, strict=True)
         ]
         distinct, pair = np.unique(np.concatenate(keys), return_inverse=True)
-        part_scores = np.zeros((len(distinct), len(part_lists)))
-        part = np.repeat(np.arange(len(part_lists)), [len(part_keys) for part_keys in keys])
+        part_scores = np.zeros((len(distinct), len(lists_of_parts)))
+        part = np.repeat(np.arange(len(lists_of_parts)), [len(part_keys) for part_keys in keys])
         part_scores[pair, part] = np.concatenate(
-            [scores[cells] for (_, scores), cells in zip(part_lists, listed, strict=True)]
+            [scores[cells] for (_, scores), cells in zip(lists_of_parts, listed, strict=True)]
         )
         return cls(distinct >> 32, distinct & 0xFFFFFFFF, part_scores)
 
-    def top(self, weights: Doubles, row_count: int, k: int) -> tuple[Floats, Ints]:
+    def top(self, part_weights: Doubles, row_count: int, k: int) -> tuple[Floats, Ints]:
         """Return each row's ``k`` largest weighted sums of part scores, and their items.
 
         Parameters
         ----------
-        weights : float64 array (parts,)
+        part_weights : float64 array (parts,)
             Weight of each part.
         row_count : int
             Number of rows of the merged lists.
@@ -67,7 +67,7 @@ class MergedLists:
             Sums in descending order, equal sums by item index; -inf and -1 past the end of a shorter list.
         """
         scores, items = np.full((row_count, k), -np.inf, np.float32), np.full((row_count, k), -1, np.int32)
-        sums = (self.part_scores @ weights).astype(np.float32)
+        sums = (self.part_scores @ part_weights).astype(np.float32)
         order = np.lexsort((self.items, -sums, self.row_numbers))
         order = order[sums[order] > 0]  # drop items that are listed only by parts with weight 0
         row = self.row_numbers[order]
@@ -113,8 +113,8 @@ def position_scores(scores: Floats, items: Ints, rank_constant: int | None) -> D
     items : int32 array (rows, depth)
         Items of the lists; -1 past the end of a shorter list.
     rank_constant : int or None
-        The position score is 1 / (rank_constant + rank). If None, it is the model's score, scaled linearly within the
-        list to 1 for the first item and 0 for the last, but at least 0.001, since being listed at all counts.
+        The position score is 1 / (rank_constant + rank). If None, it is the model's score, scaled linearly so that the
+        first item of the list has 1 and the last has 0. It is at least 0.001, since being listed at all counts.
 
     Returns
     -------
@@ -133,16 +133,15 @@ def position_scores(scores: Floats, items: Ints, rank_constant: int | None) -> D
 
 
 def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
-    """Return the weights of the parts, of sum 1, with which the merged lists rank the targets best, beyond chance.
-
-    The best weights of a few cases are mostly chance. So the result is a mean of all weights that are tried, in which
-    weights count exp(-t² / 2) that are t standard errors worse than the best ones, by the paired nDCG of the cases.
-    Among equally good parts, or on a few cases, many weights are about as good as the best, and their mean is near
-    equal weights; on many cases it is near the best ones.
+    """Return the weights of the parts, of sum 1: a mean of all tried weights, in which better ones count more.
 
     Equal weights and all multiples of a tenth are tried, by nDCG at :func:`jobs.models.scorer.validation_list_length`.
-    A part whose mean weight is below half a tenth is left out: a part that makes the lists worse would get some weight
-    too.
+    Weights whose mean nDCG is t standard errors below the best count exp(-t² / 2) in the mean; the standard error is
+    that of the difference from the best weights over the cases.
+
+    With few cases the best weights are mostly chance. Then, or where the parts are equally good, many weights are about
+    as good as the best, so that the mean is near equal weights. With many cases the mean is near the best weights.
+    Even a part that makes the lists worse has some weight in the mean. So a part with less than half a tenth gets none.
 
     Parameters
     ----------
@@ -162,20 +161,19 @@ def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     depth = validation_list_length(len(targets))
     case_scores = np.array([_case_ndcgs(merged_lists, targets, weights, depth) for weights in candidates])
     gaps = case_scores[case_scores.mean(axis=1).argmax()] - case_scores
-    standard_errors = (
-        gaps.std(axis=1) / np.sqrt(len(targets)) + 1e-12
-    )  # not 0, which the best ones' gap to themselves is
+    # the best weights have no gap to themselves, and a standard error of 0 would divide 0 by 0
+    standard_errors = gaps.std(axis=1) / np.sqrt(len(targets)) + 1e-12
     plausibilities = np.exp(-np.square(gaps.mean(axis=1) / standard_errors) / 2)
     weights = plausibilities @ candidates / plausibilities.sum()
     weights[weights < 0.5 / WEIGHT_STEPS] = 0
     return np.asarray(weights / weights.sum())
 
 
-def _case_ndcgs(merged_lists: MergedLists, targets: Longs, weights: Doubles, depth: int) -> Doubles:
+def _case_ndcgs(merged_lists: MergedLists, targets: Longs, part_weights: Doubles, depth: int) -> Doubles:
     """Return each case's nDCG at ``depth`` in the merged lists with the given weights: float64 array (cases,)."""
     target_part_scores = merged_lists.part_scores_of(targets[:, None].astype(np.int32))[:, 0]
-    target_sums = (target_part_scores @ weights).astype(np.float32)
-    sums = (merged_lists.part_scores @ weights).astype(np.float32)
+    target_sums = (target_part_scores @ part_weights).astype(np.float32)
+    sums = (merged_lists.part_scores @ part_weights).astype(np.float32)
     target_sum = target_sums[merged_lists.row_numbers]
     # as in MergedLists.top, an item ranks ahead of the target if its sum is larger, or equal with a lower index
     is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.row_numbers]))
