@@ -1,13 +1,13 @@
-"""Stand-in for dbt's ``adapter`` in sqlfluff, which renders macros without dbt."""
+"""What sqlfluff takes for dbt's ``adapter`` when it renders macros without dbt."""
 
 from collections.abc import Callable
 
 
 def get_relation(database: str, schema: str, identifier: str) -> str:  # noqa: ARG001
-    """Return a stand-in for the relation: its name."""
+    """Return the name of a relation, which stands in SQL for the relation itself."""
     return identifier
 
 
-def dispatch(name: str, package: str) -> Callable[..., str]:  # noqa: ARG001
-    """Return a stand-in for the macro ``name``: one that renders as a call of an SQL function."""
-    return lambda *arguments: f"{name}(1)"  # noqa: ARG005
+def dispatch(macro_name: str, package: str) -> Callable[..., str]:  # noqa: ARG001
+    """Return a function that renders any call of a macro as the call of an SQL function of the same name."""
+    return lambda *arguments: f"{macro_name}(1)"  # noqa: ARG005

@@ -3,12 +3,12 @@
 {# The length of the active embedding model's vectors. Raises a compiler error if `embedding_models` has no such
    model. #}
 {% macro embedding_dimensions() -%}
-    {%- set models, name = var('embedding_models'), var('embedding_model') -%}
-    {%- if name not in models -%}
+    {%- set embedding_models, name = var('embedding_models'), var('embedding_model') -%}
+    {%- if name not in embedding_models -%}
         {%- do exceptions.raise_compiler_error(
-            "embedding_model: '" ~ name ~ "' is none of embedding_models: " ~ models | join(', ')) -%}
+            "embedding_model: '" ~ name ~ "' is none of embedding_models: " ~ embedding_models | join(', ')) -%}
     {%- endif -%}
-    {{ models[name].dimensions }}
+    {{ embedding_models[name].dimensions }}
 {%- endmacro %}
 
 {# Condition that a row of `relation`, which has the columns embedding_model and dimensions, belongs to the active

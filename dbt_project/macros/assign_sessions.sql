@@ -1,27 +1,29 @@
 {#
 A query that divides the rows of `events` (a relation or CTE) into sessions. To each event it adds session_id, position
-(1-based, within the session), visit_started_at and cut_reason. `condition` is an SQL condition that chooses visitors.
-If `events` holds one event of a visit, it must hold all events of that visit. Its column source_cut_reason says why the
-session of the tracker is cut by silence; null: the session is kept whole, or the event has none.
-A visit is a series of a visitor's events without a gap, or one session of the tracker that is kept whole. A visit that
-passes a limit is cut into several sessions; any other visit is one session.
+(1-based, within the session), visit_started_at and cut_reason. The query takes only the events of visitors who fulfil
+the SQL condition `visitor_condition`.
+A visit is a series of a visitor's events without a pause longer than session_gap_minutes, or one session of the shop's
+tracker that is kept whole. A visit that passes a limit is cut into several sessions; any other visit is one session.
+`events` must hold all events of each visit of which it holds one. Its column source_cut_reason says why the tracker's
+session of an event is cut at pauses. It is null if that session is kept whole, or if the event belongs to no session of
+the tracker.
 #}
-{% macro assign_sessions(events, condition) -%}
-{%- set gap = minutes(var('session_gap_minutes')) -%}
-{%- set is_cut = var('max_session_minutes') or var('max_session_events') -%}
+{% macro assign_sessions(events, visitor_condition) -%}
+{%- set session_gap = interval_of_minutes(var('session_gap_minutes')) -%}
+{%- set has_visit_limit = var('max_session_minutes') or var('max_session_events') -%}
 with events_with_visit_starts as (
-    -- the keys of events order events of equal time, so that the order of rows on disk doesn't matter
+    -- events of equal time are ordered by their keys, so that the order of rows on disk doesn't matter
     select
         *,
         row_number() over by_visitor as event_number,
-        -- the gap rule divides events without a session of the tracker, and events in one that is cut
+        -- a pause starts a visit only among events outside the tracker's sessions, or in one of them that is cut
         lag(event_at) over by_visitor is null
         or (
             (source_session_id is null or source_cut_reason is not null)
-            and event_at > lag(event_at) over by_visitor + {{ gap }}
+            and event_at > lag(event_at) over by_visitor + {{ session_gap }}
         ) as starts_visit
     from {{ events }}
-    where {{ condition }}
+    where {{ visitor_condition }}
     window by_visitor as (partition by visitor_id, source_session_id order by {{ event_sort_keys() }})
 ),
 
@@ -39,37 +41,39 @@ events_in_visits as (
         partition by visitor_id, source_session_id order by {{ event_sort_keys() }}
         rows between unbounded preceding and current row
     )
-){% if is_cut %},
+){% if has_visit_limit %},
 
-events_in_visit_pieces as (
-    -- the limits divide a visit into stretches of max_session_minutes, and into portions of max_session_events; each
-    -- event gets the numbers, from 0, of its stretch and its portion
+events_with_piece_numbers as (
+    -- a visit is divided twice: into pieces of max_session_minutes, and into pieces of max_session_events; an event's
+    -- two numbers, which count from 0, say in which pieces the event lies
     select
         *,
-        {{ minutes_between('visit_started_at', 'event_at') }} // {{ var('max_session_minutes') or 'null' }} as stretch,
-        (position - 1) // {{ var('max_session_events') or 'null' }} as portion
+        {{ minutes_between('visit_started_at', 'event_at') }} // {{ var('max_session_minutes') or 'null' }}
+            as piece_number_by_minutes,
+        (position - 1) // {{ var('max_session_events') or 'null' }} as piece_number_by_events
     from events_in_visits
 ),
 
-events_in_cut_visits as (
+events_in_limited_sessions as (
     -- a visit that never pauses, such as that of a kiosk or a script, is cut into sessions where it passes a limit
     select
-        * exclude (stretch, portion) replace (
+        * exclude (piece_number_by_minutes, piece_number_by_events) replace (
             first_value({{ session_key() }}) over session_part as session_id,
             row_number() over session_part as position,
             coalesce(
                 cut_reason,
                 case
-                    when stretch > 0 then 'max_session_minutes'
-                    when portion > 0 then 'max_session_events'
+                    when piece_number_by_minutes > 0 then 'max_session_minutes'
+                    when piece_number_by_events > 0 then 'max_session_events'
                 end
             ) as cut_reason
         )
-    from events_in_visit_pieces
+    from events_with_piece_numbers
     window session_part as (
-        partition by visitor_id, source_session_id, visit_started_at, stretch, portion order by {{ event_sort_keys() }}
+        partition by visitor_id, source_session_id, visit_started_at, piece_number_by_minutes, piece_number_by_events
+        order by {{ event_sort_keys() }}
     )
 ){% endif %}
 
-select * from {% if is_cut %}events_in_cut_visits{% else %}events_in_visits{% endif %}
+select * from {% if has_visit_limit %}events_in_limited_sessions{% else %}events_in_visits{% endif %}
 {%- endmacro %}

@@ -1,13 +1,14 @@
-{# Macros for attributes: the columns of a user's files, beside nextmart's own, that describe an item or a visitor, as
-   one JSON object a row. The members of such an object are a list of structs: name, value (JSON) and text. #}
+{# Macros for attributes: the columns of the user's files that nextmart doesn't define, such as an item's country. The
+   attributes of an item or a visitor are one JSON object. Its members are here a list of structs: name, value (JSON)
+   and text. #}
 
-{# The members of a JSON object, in the order of their names; null if the text is no JSON object. Nulls, blank texts and
-   the dbt var `null_words` are left out. #}
+{# The members of a JSON object as a list, in the order of their names. A member is left out if its value is null, blank
+   or one of the dbt var `null_words`. The list is null if the text is no JSON object. #}
 {% macro attribute_members(column) -%}
     {{ return(adapter.dispatch('attribute_members', 'nextmart')(column, var('null_words'))) }}
 {%- endmacro %}
 
-{% macro default__attribute_members(column, words) -%}
+{% macro default__attribute_members(column, null_words) -%}
     list_sort(list_filter(
         list_transform(
             map_entries(case when json_valid({{ column }}) and json_type({{ column }}) = 'OBJECT'
@@ -16,12 +17,13 @@
                 name := member.key, value := member.value, text := {{ blank_as_null("member.value ->> '$'") }}
             )
         ),
-        lambda member: member.text is not null {%- if words %} and member.text not in ({{ text_literals(words) }}){% endif %}
+        lambda member: member.text is not null
+            {%- if null_words %} and member.text not in ({{ text_literals(null_words) }}){% endif %}
     ))
 {%- endmacro %}
 
-{# The kind of a member's value: json (an object or a list), number, boolean, date, time or text. A text is a number
-   if a program would write the number so: `007`, `+7` and `1e5` are texts. #}
+{# The kind of a member's value: json (an object or a list), number, boolean, date, time or text. A text counts as a
+   number only if it is written as programs write numbers: `7` counts; `007`, `+7` and `1e5` don't. #}
 {% macro attribute_value_kind(member) -%}
     {{ return(adapter.dispatch('attribute_value_kind', 'nextmart')(member)) }}
 {%- endmacro %}
@@ -45,8 +47,8 @@
     end
 {%- endmacro %}
 
-{# Aggregate that gives an attribute's type from the kinds of its values: json if a value is an object or a list; the
-   common kind if all values have one; time if all are dates or times; else text. #}
+{# Aggregate that returns an attribute's type from the kinds of all its values: json if a value is an object or a list;
+   else the kind of the values if all have the same; time if all are dates or times; else text. #}
 {% macro attribute_type(kind) -%}
     case
         when bool_or({{ kind }} = 'json') then 'json'
@@ -69,8 +71,8 @@
     )
 {%- endmacro %}
 
-{# The JSON object of a row's members, each with the type of its attribute; null if there is no member. Times are
-   written in UTC; of an attribute of type json, values stay as they are. #}
+{# The JSON object of a row's members, in which each value has the type of its attribute; null if there is no member.
+   Times are written in UTC. Values of an attribute of type json stay as they are. #}
 {% macro typed_attributes(members, types) -%}
     {{ return(adapter.dispatch('typed_attributes', 'nextmart')(members, types)) }}
 {%- endmacro %}
@@ -89,7 +91,7 @@
     ) || '}')::json end
 {%- endmacro %}
 
-{# Hash of the members' names and texts; a change of an attribute's type doesn't change it. Null without members. #}
+{# Hash of the names and texts of a row's members; null if there is no member. The attributes' types don't change it. #}
 {% macro attributes_hash(members) -%}
     {{ return(adapter.dispatch('attributes_hash', 'nextmart')(members)) }}
 {%- endmacro %}

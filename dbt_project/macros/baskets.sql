@@ -1,28 +1,28 @@
 {# Macros for baskets. A basket is the set of items that a session viewed, or bought; pairs of its items are counted. #}
 
-{# Condition that a row of session_items, under the alias `items`, puts its item into a basket. The kind of the
-   basket is viewed or bought. #}
-{% macro is_basket_event(kind) -%}
-    {{ is_event_type_of_kind(kind, 'items.event_type') }}
+{# Condition that a row of session_items, under the alias `items`, puts its item into a basket of a kind. `basket_kind`
+   is viewed or bought. #}
+{% macro is_basket_event(basket_kind) -%}
+    {{ is_event_type_of_basket_kind(basket_kind, 'items.event_type') }}
 {%- endmacro %}
 
-{# Condition that the event type in a column counts as viewed, or as bought, by the dbt var of that kind. If the var is
-   empty, every type counts. #}
-{% macro is_event_type_of_kind(kind, column) -%}
-    {%- set types = var(kind ~ '_event_types') -%}
-    {% if types %}{{ column }} in ({{ text_literals(types) }}){% else %}true{% endif %}
+{# Condition that the event type in a column puts an item into a basket of a kind, viewed or bought: it is in the dbt
+   var `viewed_event_types` or `bought_event_types`. An empty var means every type. #}
+{% macro is_event_type_of_basket_kind(basket_kind, column) -%}
+    {%- set event_types = var(basket_kind ~ '_event_types') -%}
+    {% if event_types %}{{ column }} in ({{ text_literals(event_types) }}){% else %}true{% endif %}
 {%- endmacro %}
 
-{# The settings by which baskets are made, as one text. A basket that was made with another text is made anew. #}
+{# The settings by which baskets are made, as one text. After a change of these settings, all baskets are made anew. #}
 {% macro basket_rule() -%}
-    {%- set rule = [var('viewed_event_types') | sort, var('bought_event_types') | sort,
+    {%- set basket_settings = [var('viewed_event_types') | sort, var('bought_event_types') | sort,
         var('together_items_per_session')] -%}
-    {{ tojson(rule) | replace("'", "''") }}
+    {{ tojson(basket_settings) | replace("'", "''") }}
 {%- endmacro %}
 
-{# Condition that a basket was made of a session's present events, by the present settings. `baskets` and `sessions`
-   are aliases of relations. A late event, a deleted event and a full refresh change at least one of the compared
-   columns. #}
+{# Condition that a basket is that of a session and up to date: it was made of the session's present events, by the
+   present settings. A late event, a deleted event and a full refresh change at least one of the compared columns.
+   `baskets` and `sessions` are aliases of relations. #}
 {% macro is_current_basket_of_session(baskets, sessions) -%}
     {{ baskets }}.session_id = {{ sessions }}.session_id
     and {{ baskets }}.assigned_batch_id = {{ sessions }}.assigned_batch_id
@@ -31,15 +31,16 @@
     and {{ baskets }}.basket_rule = '{{ basket_rule() }}'
 {%- endmacro %}
 
-{# Number of parts in which a full refresh makes the baskets, one statement after another: the lists of items are made
-   in memory, and those of ten million events need more than 2 GB. #}
-{% macro basket_parts() -%}{{ return(8) }}{%- endmacro %}
+{# Number of parts into which a full refresh divides the sessions, to make the baskets of one part after another. The
+   lists of items are made in memory, and all lists of ten million events need more than 2 GB. #}
+{% macro basket_part_count() -%}{{ return(8) }}{%- endmacro %}
 
-{# Query for the baskets of new sessions: in a full refresh those of one part of the sessions, else those of all. #}
-{% macro new_baskets(part) -%}
-{%- set parts = 1 if is_incremental() else basket_parts() -%}
+{# Query for the baskets of sessions that have no up-to-date basket. In a full refresh, only the sessions of the part
+   `part_number` count. #}
+{% macro new_baskets(part_number) -%}
+{%- set part_count = 1 if is_incremental() else basket_part_count() -%}
 with sessions_without_basket as (
-    -- sessions of people, not of bots, for whose present events there is no basket yet
+    -- sessions of people, not of bots, that have no basket of their present events yet
     select sessions.session_id, sessions.assigned_batch_id, sessions.event_count, sessions.ended_at
     from {{ ref('session_totals') }} as sessions
     anti join {{ ref('bot_visitors') }} as bots on sessions.visitor_id = bots.visitor_id
@@ -47,7 +48,7 @@ with sessions_without_basket as (
     anti join {{ this }} as known_baskets
         on {{ is_current_basket_of_session('known_baskets', 'sessions') }} and known_baskets.is_live
     {% endif -%}
-    where {{ is_in_part('sessions.session_id', part, parts) }}
+    where {{ is_in_part('sessions.session_id', part_number, part_count) }}
 ),
 
 item_times_by_session as (
@@ -64,7 +65,7 @@ item_times_by_session as (
             and items.assigned_batch_id = sessions_without_basket.assigned_batch_id
     where
         ({{ is_basket_event('viewed') }} or {{ is_basket_event('bought') }})
-        and {{ is_in_part('items.session_id', part, parts) }}
+        and {{ is_in_part('items.session_id', part_number, part_count) }}
     group by items.session_id, items.item_id
 ),
 
@@ -77,7 +78,7 @@ baskets_of_sessions as (
     group by session_id
 )
 
--- A session that viewed and bought nothing has a row too; else the next build would take the session for a new one.
+-- A session that viewed and bought nothing has a row too; without it, the next build would take the session for new.
 select
     sessions_without_basket.session_id,
     sessions_without_basket.assigned_batch_id,
@@ -93,12 +94,12 @@ left join baskets_of_sessions on sessions_without_basket.session_id = baskets_of
 {%- endmacro %}
 
 {# Statement by which a full refresh adds the baskets of one more part of the sessions. #}
-{% macro add_baskets(part) -%}
-    {% if execute and not is_incremental() %}insert into {{ this }} {{ new_baskets(part) }}{% endif %}
+{% macro add_baskets(part_number) -%}
+    {% if execute and not is_incremental() %}insert into {{ this }} {{ new_baskets(part_number) }}{% endif %}
 {%- endmacro %}
 
-{# Statement that marks the baskets of sessions that have changed, are gone, or have turned out to be a bot's. The
-   basket stays until pair_counts has subtracted its pairs. #}
+{# Statement that marks a basket as outdated (is_live is false) if its session has changed, is gone, or has turned out
+   to be a bot's. The basket stays until pair_counts has subtracted its pairs. #}
 {% macro mark_outdated_baskets(baskets) -%}
     {% if is_incremental() %}
     update {{ baskets }} as baskets set is_live = false
@@ -111,18 +112,18 @@ left join baskets_of_sessions on sessions_without_basket.session_id = baskets_of
     {% endif %}
 {%- endmacro %}
 
-{# Statement that empties pair_counts when all baskets are made anew: the pairs of the old baskets must not stay if the
-   run is killed before pair_counts is made anew too. #}
+{# Statement that empties pair_counts in a full refresh, when all baskets are made anew. Otherwise the pairs of the old
+   baskets would stay if the run were killed before pair_counts is made anew too. #}
 {% macro clear_pair_counts() -%}
     {% if execute and not is_incremental() %}
-    {% set pairs = adapter.get_relation(this.database, this.schema, 'pair_counts') %}
-    {% if pairs %}delete from {{ pairs }}{% endif %}
+    {% set pair_counts_table = adapter.get_relation(this.database, this.schema, 'pair_counts') %}
+    {% if pair_counts_table %}delete from {{ pair_counts_table }}{% endif %}
     {% endif %}
 {%- endmacro %}
 
-{# Aggregate that lists the `max_items` items with the latest times, in the order of their ids. Of items with equal
-   times those with lower ids are listed. The column `time_column` has the times; the list is null if no item has a
-   time. #}
+{# Aggregate that returns a list of at most `max_items` items: those with the latest times in the column `time_column`.
+   If times are equal, lower item_ids come before higher ones. The list is in the order of the item_ids; it is null if
+   no item has a time. #}
 {% macro latest_items(time_column, max_items) -%}
     {{ return(adapter.dispatch('latest_items', 'nextmart')(time_column, max_items)) }}
 {%- endmacro %}

@@ -6,7 +6,7 @@ _macros.yml lists which model sets each bound, and which reads it.
 #}
 
 {# Statement for a pre-hook: it stores the result of `query`, one row of one column, in the session variable `name`. The
-   variable outlives the model's build on its connection, so each name is set by one model alone. #}
+   variable stays on the connection after the model's build. Therefore each name is set by one model alone. #}
 {% macro set_build_bound(name, query) -%}
     {{ return(adapter.dispatch('set_build_bound', 'nextmart')(name, query)) }}
 {%- endmacro %}
@@ -15,8 +15,8 @@ _macros.yml lists which model sets each bound, and which reads it.
     set variable {{ name }} = ({{ query }})
 {%- endmacro %}
 
-{# SQL expression for the build bound `name`, or for `default_sql` if no pre-hook has set the bound: when somebody queries
-   a view, and in a unit test. #}
+{# SQL expression for the build bound `name`, or for `default_sql` if no pre-hook has set the bound: when somebody
+   queries a view, and in a unit test. #}
 {% macro build_bound(name, default_sql) -%}
     {{ return(adapter.dispatch('build_bound', 'nextmart')(name, default_sql)) }}
 {%- endmacro %}

@@ -1,8 +1,8 @@
-{# Text as people read it, in Unicode NFC. HTML's tags go, with scripts, styles and comments; HTML's character references
-   become the characters that they stand for; UTF-8 that was read as another encoding is read anew. Soft hyphens are
-   removed; each run of white space and control characters becomes one blank. Blank text becomes null. Of a longer text,
-   the first `max_text_characters` characters stay.
-   Whoever changes this rule must raise cleaning_version. A text keeps its vector unless its cleaned form changes. #}
+{# Text as people read it, in Unicode NFC. HTML's tags go, with scripts, styles and comments; HTML's character
+   references become the characters that they stand for; UTF-8 that was read as another encoding is read anew. Soft
+   hyphens are removed; each run of white space and control characters becomes one blank. Blank text becomes null. A
+   longer text is cut after `max_text_characters` characters. Whoever changes this rule must raise cleaning_version. A
+   text keeps its vector unless its cleaned form changes. #}
 {% macro clean_text(column) -%}
     {{ return(adapter.dispatch('clean_text', 'nextmart')(column)) }}
 {%- endmacro %}
@@ -18,8 +18,9 @@
         chr(173), '')), '[\s\p{Z}\p{Cc}\x{200B}\x{2060}\x{FEFF}]+', ' ', 'g')), {{ var('max_text_characters') }}), '')
 {%- endmacro %}
 
-{# Condition that a text may hold HTML, or UTF-8 that was read as another encoding: two characters such as those that the
-   two bytes of a letter become in Windows-1252, in Windows-1251 or in Mac OS Roman. #}
+{# Condition that a text may hold HTML, or UTF-8 that was read as another encoding. If a program reads UTF-8 as
+   Windows-1252, Windows-1251 or Mac OS Roman, the two bytes of a letter become two characters, such as Ã¼ for ü; the
+   condition looks for such pairs. #}
 {% macro may_hold_html_or_wrong_encoding(column) -%}
     contains({{ column }}, '&') or contains({{ column }}, '<')
     or regexp_matches({{ column }}, '[\x{C2}-\x{F4}][\x{80}-\x{BF}ŒœŠšŸŽžƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]|Ã |√[^\s0-9]|[├┬][^\s─-╿]'

@@ -9,12 +9,12 @@
     try_cast({{ column }} as {{ type }})
 {%- endmacro %}
 
-{% macro minutes(number) -%}
-    interval '{{ number }} minutes'
+{% macro interval_of_minutes(minute_count) -%}
+    interval '{{ minute_count }} minutes'
 {%- endmacro %}
 
-{% macro hours(number) -%}
-    interval '{{ number }} hours'
+{% macro interval_of_hours(hour_count) -%}
+    interval '{{ hour_count }} hours'
 {%- endmacro %}
 
 {% macro minutes_between(earlier, later) -%}
@@ -26,8 +26,8 @@
     datesub('minute', {{ earlier }}, {{ later }})
 {%- endmacro %}
 
-{# Aggregate that collects values into a list, ordered by `sort_keys`. These must make a total order: otherwise the order
-   of rows with equal keys would depend on where the rows lie on disk. #}
+{# Aggregate that collects values into a list, ordered by `sort_keys`. These must make a total order: otherwise the
+   order of rows with equal keys would depend on where the rows lie on disk. #}
 {% macro ordered_list(value, sort_keys) -%}
     {{ return(adapter.dispatch('ordered_list', 'nextmart')(value, sort_keys)) }}
 {%- endmacro %}
@@ -57,7 +57,7 @@
     {{ column }}::float[{{ embedding_dimensions() }}]
 {%- endmacro %}
 
-{# The cosine of two embeddings, at least 0; 0 where one of them is missing or has no direction. #}
+{# The cosine of two embeddings. Negative cosines become 0; it is 0 too where an embedding is missing or all zeros. #}
 {% macro cosine(embedding, other_embedding) -%}
     {{ return(adapter.dispatch('cosine', 'nextmart')(embedding, other_embedding)) }}
 {%- endmacro %}
@@ -85,8 +85,8 @@
     nullif(trim(cast({{ column }} as varchar)), '')
 {%- endmacro %}
 
-{# Condition that an id belongs to the part `part_number`, counted from 0, if all ids of its kind are divided into
-   `part_count` parts of about equal size. #}
+{# Condition that an id is in the part `part_number`, which counts from 0, when a hash divides all ids into `part_count`
+   parts of about equal size. #}
 {% macro is_in_part(id, part_number, part_count) -%}
     {{ return(adapter.dispatch('is_in_part', 'nextmart')(id, part_number, part_count)) }}
 {%- endmacro %}
@@ -95,7 +95,7 @@
     {% if part_count > 1 %}hash({{ id }}) % {{ part_count }} = {{ part_number }}{% else %}true{% endif %}
 {%- endmacro %}
 
-{# JSON object of SQL values by their names; `sql_by_name` is name -> SQL of the value. #}
+{# JSON object of several members; `sql_by_name` has the name of each member and the SQL of its value. #}
 {% macro json_object_of(sql_by_name) -%}
     {{ return(adapter.dispatch('json_object_of', 'nextmart')(sql_by_name)) }}
 {%- endmacro %}
@@ -113,8 +113,8 @@
     to_json({{ relation }})::varchar
 {%- endmacro %}
 
-{# SQL expression that raises an error with `message`, an SQL expression too. Without such a message, a failing dbt test
-   reports only a number of rows. #}
+{# SQL expression that stops the query with an error. `message` is the SQL of the error's text. A dbt test uses it to
+   say what is wrong, because a failing test by itself reports only a number of rows. #}
 {% macro fail_with_message(message) -%}
     {{ return(adapter.dispatch('fail_with_message', 'nextmart')(message)) }}
 {%- endmacro %}

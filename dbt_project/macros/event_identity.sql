@@ -1,19 +1,20 @@
 {# Macros for the identity of events: two rows are the same event if they agree in the columns of the dbt var
-   `event_identity`. With the columns event_id and item_id, each line of an order, whose lines share one event_id, is an
-   event of its own. #}
+   `event_identity`. If these columns are event_id and item_id, the lines of an order may share one event_id, and each
+   line is an event of its own. #}
 
 {# The key of an event: its event_id, or text made of event_id and item_id. The length of the event_id comes first, so
    that ('a', 'b:c') and ('a:b', 'c') have different keys. `relation` is the alias of the relation with the columns. #}
 {% macro event_key(relation='') -%}
-    {%- set of = relation ~ '.' if relation else '' -%}
+    {%- set prefix = relation ~ '.' if relation else '' -%}
     {%- if is_item_in_event_identity() -%}
-    (strlen({{ of }}event_id)::varchar || ':' || {{ of }}event_id || ':' || {{ of }}item_id)
+    (strlen({{ prefix }}event_id)::varchar || ':' || {{ prefix }}event_id || ':' || {{ prefix }}item_id)
     {%- else -%}
-    {{ of }}event_id
+    {{ prefix }}event_id
     {%- endif -%}
 {%- endmacro %}
 
-{# The columns that order events: a total order, so that the order doesn't depend on where rows lie on disk. #}
+{# The columns by which events are sorted. No two events are equal in all of them, so that the order doesn't depend on
+   where rows lie on disk. #}
 {% macro event_sort_keys() -%}
     event_at, event_id{% if is_item_in_event_identity() %}, item_id{% endif %}
 {%- endmacro %}

@@ -10,9 +10,9 @@
     row(visitor_id, user_id, item_id, event_type, event_at, source_session_id)
 {%- endmacro %}
 
-{# The order of the rows of one event_key, of which the first row, the first to arrive, is kept. Rows that arrived at
-   the same time are ordered by their content, so that the order is total. `event_at_text` is the event's time as
-   loaded. #}
+{# Sort keys for the rows of one event, those with the same event_key: the first to arrive comes first, and is the one
+   that is kept. Rows that arrived at the same time are sorted by their content, so that the order never depends on
+   chance. `event_at_text` is the event's time as it was loaded. #}
 {% macro event_arrival_sort_keys(event_at_text) -%}
     loaded_at, {{ compared_event_columns() }}, user_agent nulls last, {{ event_at_text }}
 {%- endmacro %}

@@ -13,8 +13,8 @@
     case when {{ try_number(column) }} > 0 and {{ try_number(column) }} <= 1 then {{ try_number(column) }} end
 {%- endmacro %}
 
-{# The columns of raw.impressions, as texts, by which two rows are compared: if all of them are equal, the rows say the
-   same. #}
+{# The columns of raw.impressions by which two rows are compared, as SQL expressions of texts. Two rows that agree in
+   all of them are the same impression, if they have no impression_id. #}
 {% macro compared_impression_columns() -%}
     {{ return([
         'visitor_id::varchar', 'placement::varchar', 'item_id::varchar', 'rank::varchar', 'shown_at::varchar',
@@ -22,8 +22,8 @@
     ]) }}
 {%- endmacro %}
 
-{# Terms of ORDER BY for the rows of one impression: the row that arrived first, which is kept, comes first. No two
-   different rows are equal in this order. #}
+{# Sort keys for the rows of one impression: the row that arrived first comes first, and is the one that is kept. Two
+   rows that differ are never equal in this order. #}
 {% macro impression_arrival_sort_keys() -%}
     loaded_at, visitor_id, placement, item_id, rank nulls last, shown_at, propensity nulls last
 {%- endmacro %}

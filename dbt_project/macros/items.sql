@@ -1,28 +1,29 @@
-{# Macros that give the time of a row of the catalogue or of visitors, and the order that finds the latest row of an
-   item or a visitor. The loader renders them too, with SQL expressions over the columns of the raw tables. #}
+{# Macros that find the latest row of an item or a visitor: the time of a row, and the order of the rows. `nextmart
+   load` renders them too, with SQL expressions over the columns of the raw tables. #}
 
-{# The time of a row of an item or a visitor: the row's own updated_at or, if that is missing or lies after the row's
-   arrival, the row's loaded_at. #}
+{# The time from which a row of an item or a visitor holds: the row's own updated_at, or the row's loaded_at if
+   updated_at is missing or lies too far after loaded_at. #}
 {% macro updated_at_or_arrival() -%}
     case
-        when stated_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then loaded_at
+        when stated_at > loaded_at + {{ interval_of_minutes(var('clock_skew_minutes')) }} then loaded_at
         else coalesce(stated_at, loaded_at)
     end
 {%- endmacro %}
 
-{# The three times that decide which row of an item or a visitor is the latest, as sort keys. #}
-{% macro latest_times_sort_keys(updated_at) -%}
+{# Sort keys: the three times that decide which row of an item or a visitor is the latest. The latest row comes first.
+   #}
+{% macro latest_row_time_sort_keys(updated_at) -%}
     {{ updated_at }} desc nulls last, loaded_at desc nulls last, stated_at desc nulls last
 {%- endmacro %}
 
-{# Sort keys in whose order the first row of a visitor is the row that staging keeps. The attributes only decide between
-   rows of equal times. #}
+{# Sort keys for the rows of one visitor: the latest row comes first, and is the one that stg_visitors keeps. The
+   attributes only decide between rows of equal times. #}
 {% macro latest_visitor_row_sort_keys(updated_at='updated_at', attributes='stated_attributes') -%}
-    {{ latest_times_sort_keys(updated_at) }}, {{ attributes }} nulls last
+    {{ latest_row_time_sort_keys(updated_at) }}, {{ attributes }} nulls last
 {%- endmacro %}
 
-{# Sort keys in whose order the first row of an item is the row that staging keeps. The columns after the three times
-   only decide between rows of equal times. #}
+{# Sort keys for the rows of one item: the latest row comes first, and is the one that stg_items keeps. The columns
+   after the three times only decide between rows of equal times. #}
 {% macro latest_item_row_sort_keys(
     updated_at='updated_at',
     price='price',
@@ -31,7 +32,7 @@
     unread_available='unread_available',
     attributes='stated_attributes'
 ) -%}
-    {{ latest_times_sort_keys(updated_at) }},
+    {{ latest_row_time_sort_keys(updated_at) }},
     title nulls last, brand nulls last, category nulls last, description nulls last,
     {{ price }} nulls last, {{ available }}, {{ unread_price }} nulls last, {{ unread_available }} nulls last,
     {{ attributes }} nulls last

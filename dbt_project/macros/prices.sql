@@ -1,7 +1,7 @@
-{# Text as a price: a number with or without a currency before or behind it, with a decimal point or comma, and with
-   thousands set apart by the other sign, blanks or apostrophes. Null if the text is no price, or if it can be read in
-   two ways: `1,299` is 1299 in English and 1.299 in German. The dbt var `price_decimal_sign` says which sign is decimal
-   there. Without it, `1.299` is read as programs write numbers, and `€1.299` is null. #}
+{# The price that a text states, as a number. The text may have a currency before or behind the number, a decimal point
+   or comma, and thousands set apart by the other sign, blanks or apostrophes. Null if the text is no price, or if it
+   can be read in two ways: `1,299` is 1299 in English and 1.299 in German. The dbt var `price_decimal_sign` says which
+   sign is decimal in such texts. Without it, `1.299` is read as programs write numbers, and `€1.299` is null. #}
 {% macro to_price(column) -%}
     {{ return(adapter.dispatch('to_price', 'nextmart')(column, var('price_decimal_sign'))) }}
 {%- endmacro %}
@@ -22,7 +22,7 @@
             and not regexp_full_match({{ blank_as_null(column) }}, '-?[1-9][0-9]{0,2}[.][0-9]{3}')
             {% endif -%}
             then {{ default__try_number(column) }}
-        -- list_transform over a list of one element gives the number a name, so that the slow regexp_replace runs once
+        -- the list of one element gives the number a name in the lambda, so that the slow regexp_replace runs once
         else list_transform([{{ number }}], lambda number: case
             when regexp_full_match(number, '-?[1-9][0-9]{0,2}[.,][0-9]{3}') then
                 {% if decimal_sign is none %}null
@@ -45,7 +45,7 @@
 {%- endmacro %}
 
 {# The currencies that to_price knows, as alternatives of a regular expression: the codes of ISO 4217, and words that
-   price tags carry. A code that is an English word counts in capitals alone. #}
+   price tags carry. A code that is an English word, such as ALL, counts only in capital letters. #}
 {% macro currency_words() -%}
     {%- set codes = "
         aed afn amd aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd btn bwp byn bzd cad cdf chf clp

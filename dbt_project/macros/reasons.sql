@@ -1,10 +1,10 @@
-{# SQL of the reason, in words, why an item is in a visitor's list. `recommended` is the alias of the list's rows, and
-   `reason_items` that of the catalogue's rows with the item_id `recommended.reason_item_id`. #}
-{% macro reason_in_words(recommended, reason_items) -%}
+{# SQL of the reason, in words, why an item is in a visitor's list. Both arguments are aliases of relations: `list_rows`
+   has the rows of lists, and `reason_items` the catalogue's rows of the items in their column reason_item_id. #}
+{% macro reason_in_words(list_rows, reason_items) -%}
     case
-        when {{ recommended }}.reason_item_id is not null
-            then 'because of ' || coalesce({{ reason_items }}.title, {{ recommended }}.reason_item_id)
-        when {{ recommended }}.source = 'popularity' then 'popular with other visitors'
-        when {{ recommended }}.source = 'pin' then 'chosen for everybody'
+        when {{ list_rows }}.reason_item_id is not null
+            then 'because of ' || coalesce({{ reason_items }}.title, {{ list_rows }}.reason_item_id)
+        when {{ list_rows }}.source = 'popularity' then 'popular with other visitors'
+        when {{ list_rows }}.source = 'pin' then 'chosen for everybody'
     end
 {%- endmacro %}

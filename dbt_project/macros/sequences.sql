@@ -1,6 +1,6 @@
-{# The key of the sequence to which an event belongs: the dbt var `sequence_scope` says whether a sequence belongs to a
-   session, a visitor or a user. The query that uses the key must have session_items under the alias `items`, or, if the
-   scope is user, sessions under the alias `sessions`. #}
+{# The key of the sequence to which an event belongs. The dbt var `sequence_scope` says whether a sequence is that of a
+   session, of a visitor or of a user. The query that uses the key must have session_items under the alias `items`; if
+   the scope is user, it must have sessions under the alias `sessions` instead. #}
 {% macro sequence_key() -%}
     {%- if var('sequence_scope') == 'session' -%} items.session_id
     {%- elif var('sequence_scope') == 'visitor' -%} items.visitor_id

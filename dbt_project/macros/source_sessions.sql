@@ -1,26 +1,30 @@
-{# Macros for the sessions of the shop's tracker (source_session_id). Such a session is kept whole if it belongs to
-   one visitor and lasts `max_source_session_hours` at most. Any other is no real session, such as one whose id is `0`
-   for all visitors: its events are divided at a visitor's pauses, as events without a session of the tracker are. #}
+{# Macros for the sessions that the shop's own tracker has made (source_session_id). Such a session is kept whole if it
+   belongs to one visitor and lasts `max_source_session_hours` at most. Any other, such as one whose id is `0` for all
+   visitors, is no real session. It is cut: its events are divided at a visitor's pauses, as events without a session of
+   the tracker are. #}
 
-{# The reasons why a session of the tracker is cut, as texts for an IN list; of several reasons the first is given. #}
+{# The reasons why a session of the tracker is cut, as texts for an IN list. A session to which both apply has the
+   first. #}
 {% macro source_cut_reasons() -%}
     'shared_source_session', 'long_source_session'
 {%- endmacro %}
 
-{# Query for the sessions of the tracker that have new events, one row each: source_cut_reason says why the session is
-   cut, now that it has the new events (null: it is kept whole); is_assigned_whole says whether all its events must be
-   assigned again, because it is kept whole, or was cut for another reason before, or not at all. In a session that
-   stays cut, new events change only the visits near them. A full refresh needs only cut sessions. #}
+{# Query for the sessions of the tracker that have new events, one row a session.
+   source_cut_reason says why the session is cut, its new events included. It is null if the session is kept whole.
+   is_assigned_whole says whether all its events must be assigned to sessions again. They must if the session is kept
+   whole, or if it is cut now and wasn't before, or was for another reason. In a session that stays cut for the same
+   reason, new events change only the visits near them.
+   In a full refresh, the query returns only the sessions that are cut. #}
 {% macro source_sessions_with_new_events() -%}
-{%- set longest = var("max_source_session_hours") -%}
-{%- if longest is not number or longest is boolean or longest <= 0 -%}
-{%- do exceptions.raise_compiler_error("max_source_session_hours is a number above 0, not " ~ longest) -%}
+{%- set max_hours = var("max_source_session_hours") -%}
+{%- if max_hours is not number or max_hours is boolean or max_hours <= 0 -%}
+{%- do exceptions.raise_compiler_error("max_source_session_hours is a number above 0, not " ~ max_hours) -%}
 {%- endif -%}
 select
     source_session_id,
     case
         when min(visitor_id) <> max(visitor_id) then 'shared_source_session'
-        when max(event_at) > min(event_at) + {{ hours(longest) }} then 'long_source_session'
+        when max(event_at) > min(event_at) + {{ interval_of_hours(max_hours) }} then 'long_source_session'
     end as source_cut_reason,
     source_cut_reason is null or source_cut_reason <> coalesce(max(known_cut_reason), '') as is_assigned_whole
 from (

@@ -1,8 +1,8 @@
-{# Text as an instant; null if the text is no time, or a time that can be read in two ways, such as 01/02/2021. A time
-   begins with the year, with or without signs between its parts (ISO 8601; UTC if it names no zone), or is Unix time in
-   seconds, milliseconds, microseconds or nanoseconds, which are told apart by the size of the number. A number of eight
-   digits that begins with 19 or 20 is a day, and one of fourteen digits a second: as Unix time, they would mean the
-   year 1970 and years after 2570. #}
+{# The instant that a text states; null if the text is no time, or a time that can be read in two ways, such as
+   01/02/2021. Two forms are read. An ISO 8601 time begins with the year, with or without signs between its parts; it is
+   in UTC if it names no zone. Unix time is a number of seconds, milliseconds, microseconds or nanoseconds; the size of
+   the number tells which. A number that begins with 19 or 20 is no Unix time if it has eight digits (a day, such as
+   20210131) or fourteen (a second): as Unix time, these would mean the year 1970 or years after 2570. #}
 {% macro to_timestamp_utc(column) -%}
     {{ return(adapter.dispatch('to_timestamp_utc', 'nextmart')(column)) }}
 {%- endmacro %}
@@ -21,8 +21,8 @@
     {%- set integer = "try_cast(split_part(" ~ column ~ ", '.', 1) as bigint)" -%}
     {%- set number = "try_cast(" ~ column ~ " as double)" -%}
     case
-        -- times without a zone have a cast of their own: if one cast handles all times, DuckDB 1.5 applies the zone
-        -- that one row names to the following rows, which name no zone
+        -- times without a zone have a cast of their own, because of a fault of DuckDB 1.5: a cast that reads both kinds
+        -- applies the zone of one row to the following rows that name no zone
         when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:]*([.,][0-9]*)?)?')
             then try_cast(replace({{ column }}, ',', '.') as timestamp) at time zone 'UTC'
         when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9].*')

@@ -1,9 +1,10 @@
-{# Macros for the tables bought_together, viewed_together and trending_items. #}
+{# Macros for the tables bought_together, viewed_together and trending_items: which items belong together, and how sure
+   that is. #}
 
 {# The log-likelihood ratio of a table of two by two counts: twice the sum of count * ln(count / expected), where the
    expected count is row total * column total / total (T. Dunning, Accurate Methods for the Statistics of Surprise and
-   Coincidence, Computational Linguistics 19, 1993). 0 means no connection; chance alone exceeds 3.8 in 5 % of tables,
-   and 10.8 in 0.1 %. `joint_count` is the count in the first row and the first column; the totals are whole numbers. #}
+   Coincidence, Computational Linguistics 19, 1993). 0 means no connection. By chance alone, 5 % of tables have a ratio
+   above 3.8, and 0.1 % one above 10.8. `joint_count` is the count in the first row and the first column; the totals are whole numbers. #}
 {% macro log_likelihood_ratio(joint_count, row_total, column_total, total) -%}
     2 * (
         {{ likelihood_term(joint_count, row_total, column_total, total) }}
@@ -24,103 +25,104 @@
     else 0 end
 {%- endmacro %}
 
-{# Query that lists, for each item, the items that are in the same baskets more often than by chance. Baskets are of
-   a kind, viewed or bought. The `together_items_per_item` items of the highest scores are listed; of equal scores
-   the lower item_id comes first. #}
-{% macro items_in_same_baskets(kind) -%}
+{# Query that lists, for each item, the items that are in the same baskets more often than by chance, at most
+   `together_items_per_item` of them, by score. If scores are equal, the lower item_id comes first. `basket_kind` is
+   viewed or bought. #}
+{% macro items_in_same_baskets(basket_kind) -%}
 with basket_total as (
     -- the number of baskets whose pairs are in pair_counts
-    select count(*) as baskets
+    select count(*) as basket_count
     from {{ ref('baskets') }}
-    where is_counted and {{ kind }}_items is not null
+    where is_counted and {{ basket_kind }}_items is not null
 ),
 
-counted_pairs as materialized (
-    -- the large table is read once: an item that is often together with another is in as many baskets
+frequent_pairs as materialized (
+    -- The large table is read once, for pairs of two items and for the number of each item's baskets (the row of an item
+    -- with itself). No such number is missing, because an item is in at least as many baskets as any of its pairs
     select item_number, with_item_number, together
     from {{ ref('pair_counts') }}
-    where is_bought = {{ kind == 'bought' }} and together >= {{ var('together_min_sessions') }}
+    where is_bought = {{ basket_kind == 'bought' }} and together >= {{ var('together_min_sessions') }}
 ),
 
 items_with_basket_counts as materialized (
-    -- id_order is the item's place by item_id: of equal scores the lower item_id comes first
+    -- item_id_rank is the item's place in the order of item_ids; numbers are compared faster than texts
     select
-        counted_pairs.item_number,
+        frequent_pairs.item_number,
         items.item_id,
         items.title,
         items.available,
-        counted_pairs.together as baskets,
-        row_number() over (order by items.item_id) as id_order
-    from counted_pairs
-    inner join {{ ref('basket_items') }} as numbered_items on counted_pairs.item_number = numbered_items.item_number
+        frequent_pairs.together as basket_count,
+        row_number() over (order by items.item_id) as item_id_rank
+    from frequent_pairs
+    inner join {{ ref('basket_items') }} as numbered_items on frequent_pairs.item_number = numbered_items.item_number
     inner join {{ ref('items') }} as items on numbered_items.item_id = items.item_id
-    where counted_pairs.item_number = counted_pairs.with_item_number
+    where frequent_pairs.item_number = frequent_pairs.with_item_number
 ),
 
-known_pairs as (
+pairs_of_catalog_items as (
     select
         pairs.together,
-        first_items.id_order,
-        second_items.id_order as with_id_order,
+        first_items.item_id_rank,
+        second_items.item_id_rank as with_item_id_rank,
         first_items.available,
         second_items.available as with_available,
-        least(first_items.baskets, second_items.baskets) as fewer_baskets,
-        greatest(first_items.baskets, second_items.baskets) as more_baskets
-    from counted_pairs as pairs
+        least(first_items.basket_count, second_items.basket_count) as smaller_basket_count,
+        greatest(first_items.basket_count, second_items.basket_count) as larger_basket_count
+    from frequent_pairs as pairs
     inner join items_with_basket_counts as first_items on pairs.item_number = first_items.item_number
     inner join items_with_basket_counts as second_items on pairs.with_item_number = second_items.item_number
     where pairs.item_number <> pairs.with_item_number
 ),
 
 scored_pairs as materialized (
-    -- each pair once: its score is the same from either item, to the last digit, because the rarer item comes first
+    -- each pair of items once, so that both of its items get the same score, to the last digit
     select
         pairs.together,
-        pairs.id_order,
-        pairs.with_id_order,
+        pairs.item_id_rank,
+        pairs.with_item_id_rank,
         pairs.available,
         pairs.with_available,
         {{ log_likelihood_ratio(
-            'pairs.together', 'pairs.fewer_baskets', 'pairs.more_baskets', 'basket_total.baskets'
+            'pairs.together', 'pairs.smaller_basket_count', 'pairs.larger_basket_count', 'basket_total.basket_count'
         ) }} as score
-    from known_pairs as pairs
+    from pairs_of_catalog_items as pairs
     cross join basket_total
-    -- a pair that is in fewer baskets than chance would give is left out: its score would be high, because the items
-    -- avoid each other
+    -- only pairs that are in more baskets than by chance: items that avoid each other would have a high score too
     where
-        cast(pairs.together as double) * basket_total.baskets
-        > cast(pairs.fewer_baskets as double) * pairs.more_baskets
+        cast(pairs.together as double) * basket_total.basket_count
+        > cast(pairs.smaller_basket_count as double) * pairs.larger_basket_count
 ),
 
-pairs_of_both_orders as (
-    select id_order, with_id_order, together, score
+pairs_in_both_orders as (
+    select item_id_rank, with_item_id_rank, together, score
     from scored_pairs
     where with_available
     union all
-    select with_id_order as id_order, id_order as with_id_order, together, score
+    select with_item_id_rank as item_id_rank, item_id_rank as with_item_id_rank, together, score
     from scored_pairs
     where available
 ),
 
-least_scores as (
-    -- the score that a pair needs to be listed
-    select id_order, {{ least_of_largest('score', var('together_items_per_item')) }} as score
-    from pairs_of_both_orders
-    group by id_order
+least_listed_scores as (
+    -- the lowest score that is listed for each item
+    select item_id_rank, {{ least_of_largest('score', var('together_items_per_item')) }} as score
+    from pairs_in_both_orders
+    group by item_id_rank
 ),
 
 ranked_pairs as (
-    -- only the pairs that can be listed are sorted: of millions, sorting takes longer than all the rest
+    -- only pairs whose score is high enough are sorted, because to sort millions of pairs takes longest of all
     select
         pairs.*,
         row_number() over (
-            partition by pairs.id_order order by pairs.score desc, pairs.with_id_order
+            partition by pairs.item_id_rank order by pairs.score desc, pairs.with_item_id_rank
         )::integer as rank
-    from pairs_of_both_orders as pairs
-    inner join least_scores on pairs.id_order = least_scores.id_order and pairs.score >= least_scores.score
+    from pairs_in_both_orders as pairs
+    inner join least_listed_scores
+        on pairs.item_id_rank = least_listed_scores.item_id_rank and pairs.score >= least_listed_scores.score
 )
 
--- the texts of items are looked up for the listed pairs alone
+-- item_ids and titles are looked up last, for the listed pairs only
 select
     items.item_id,
     pairs.rank,
@@ -128,19 +130,19 @@ select
     items.title,
     other_items.title as with_title,
     pairs.together,
-    pairs.together / cast(items.baskets as double) as confidence,
-    cast(pairs.together as double) * basket_total.baskets / (cast(items.baskets as double) * other_items.baskets)
-        as lift,
+    pairs.together / cast(items.basket_count as double) as confidence,
+    cast(pairs.together as double) * basket_total.basket_count
+    / (cast(items.basket_count as double) * other_items.basket_count) as lift,
     pairs.score
 from ranked_pairs as pairs
-inner join items_with_basket_counts as items on pairs.id_order = items.id_order
-inner join items_with_basket_counts as other_items on pairs.with_id_order = other_items.id_order
+inner join items_with_basket_counts as items on pairs.item_id_rank = items.item_id_rank
+inner join items_with_basket_counts as other_items on pairs.with_item_id_rank = other_items.item_id_rank
 cross join basket_total
 where pairs.rank <= {{ var('together_items_per_item') }}
-order by pairs.id_order, pairs.rank
+order by pairs.item_id_rank, pairs.rank
 {%- endmacro %}
 
-{# Aggregate for the least of the `count` largest values of a column. #}
+{# Aggregate that returns the smallest of the `count` largest values of a column. #}
 {% macro least_of_largest(column, count) -%}
     {{ return(adapter.dispatch('least_of_largest', 'nextmart')(column, count)) }}
 {%- endmacro %}

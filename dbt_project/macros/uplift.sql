@@ -1,24 +1,26 @@
 {# Macros for uplift: the difference between the means of two arms, with an interval that may be looked at every day. #}
 
-{# Query of the uplift, mean of the arm model less mean of the control, by placement, measure and day. The relation
-   `visitors` has a row for each placement, measure and visitor, with the columns arm, day (the last day of the
-   visitor's window) and the column named in `outcome` (what the visitor did in the window). A day's row counts all
-   visitors up to that day. `alpha` is SQL of a probability: the interval misses the true uplift on some day with at
-   most that probability. #}
-{% macro uplift_by_day(visitors, outcome, alpha) -%}
+{# Query of the uplift by placement, measure and day. The uplift is the mean of the arm model less the mean of the arm
+   control. A day's row counts all visitors whose window has ended by that day.
+   The relation `visitors` has a row for each placement, measure and visitor. Its column arm is the visitor's arm, its
+   column day is the last day of the visitor's window, and the column that `outcome_column` names says how much the
+   visitor did in the window. `alpha` is SQL of a probability: over all days together, the interval misses the true
+   uplift with at most that probability. #}
+{% macro uplift_by_day(visitors, outcome_column, alpha) -%}
 with daily_sums as (
     select
         placement,
         measure,
         day,
-        count(*) as visitors_of_both,
+        count(*) as visitors_of_both_arms,
         count(*) filter (where arm = 'control') as control_visitors,
-        count(*) filter (where arm = 'model' and {{ outcome }} <> 0) as active_visitors,
-        count(*) filter (where arm = 'control' and {{ outcome }} <> 0) as control_active_visitors,
-        sum({{ outcome }}) as sum_of_both,
-        sum({{ outcome }} * {{ outcome }}) as squares_of_both,
-        coalesce(sum({{ outcome }}) filter (where arm = 'control'), 0) as control_sum,
-        coalesce(sum({{ outcome }} * {{ outcome }}) filter (where arm = 'control'), 0) as control_squares
+        count(*) filter (where arm = 'model' and {{ outcome_column }} <> 0) as model_visitors_with_outcome,
+        count(*) filter (where arm = 'control' and {{ outcome_column }} <> 0) as control_visitors_with_outcome,
+        sum({{ outcome_column }}) as sum_of_both_arms,
+        sum({{ outcome_column }} * {{ outcome_column }}) as square_sum_of_both_arms,
+        coalesce(sum({{ outcome_column }}) filter (where arm = 'control'), 0) as control_sum,
+        coalesce(sum({{ outcome_column }} * {{ outcome_column }}) filter (where arm = 'control'), 0)
+            as control_square_sum
     from {{ visitors }}
     group by placement, measure, day
 ),
@@ -26,8 +28,9 @@ with daily_sums as (
 sums_to_date as (
     select
         placement, measure, day,
-        {% for name in ['visitors_of_both', 'control_visitors', 'active_visitors', 'control_active_visitors',
-            'sum_of_both', 'squares_of_both', 'control_sum', 'control_squares'] -%}
+        {% for name in ['visitors_of_both_arms', 'control_visitors', 'model_visitors_with_outcome',
+            'control_visitors_with_outcome', 'sum_of_both_arms', 'square_sum_of_both_arms', 'control_sum',
+            'control_square_sum'] -%}
         sum({{ name }}) over days_so_far as {{ name }}{{ ',' if not loop.last }}
         {% endfor %}
     from daily_sums
@@ -37,29 +40,31 @@ sums_to_date as (
 means_to_date as (
     select
         *,
-        visitors_of_both - control_visitors as visitors,
-        (sum_of_both - control_sum) / (visitors_of_both - control_visitors) as mean,
+        visitors_of_both_arms - control_visitors as visitors,
+        (sum_of_both_arms - control_sum) / (visitors_of_both_arms - control_visitors) as mean,
         control_sum / control_visitors as control_mean,
-        {{ sample_variance('visitors_of_both', 'sum_of_both', 'squares_of_both') }} as variance_of_both,
-        {{ sample_variance('(visitors_of_both - control_visitors)', '(sum_of_both - control_sum)',
-            '(squares_of_both - control_squares)') }} as variance,
-        {{ sample_variance('control_visitors', 'control_sum', 'control_squares') }} as control_variance
+        {{ sample_variance('visitors_of_both_arms', 'sum_of_both_arms', 'square_sum_of_both_arms') }}
+            as variance_of_both_arms,
+        {{ sample_variance('(visitors_of_both_arms - control_visitors)', '(sum_of_both_arms - control_sum)',
+            '(square_sum_of_both_arms - control_square_sum)') }} as variance,
+        {{ sample_variance('control_visitors', 'control_sum', 'control_square_sum') }} as control_variance
     from sums_to_date
-    where control_visitors >= 2 and visitors_of_both - control_visitors >= 2
+    where control_visitors >= 2 and visitors_of_both_arms - control_visitors >= 2
 ),
 
 means_with_half_widths as (
-    -- The few visitors of a small arm may by chance lack rare large values, so that the arm's variance is too small. So
-    -- an arm counts with at least the variance of all visitors, which can only make the interval wider
+    -- An arm's variance is taken to be at least that of all visitors, which can only make the interval wider. The few
+    -- visitors of a small arm may by chance lack rare large values, and a variance without these is too small
     select
         *,
-        case when least(active_visitors, control_active_visitors) >= {{ min_active_visitors() }} then
-            {{ confidence_sequence_half_width(
-                'visitors_of_both',
-                'greatest(variance, variance_of_both) / visitors'
-                ~ ' + greatest(control_variance, variance_of_both) / control_visitors',
-                alpha
-            ) }}
+        case
+            when least(model_visitors_with_outcome, control_visitors_with_outcome) >= {{ min_visitors_with_outcome() }}
+                then {{ confidence_sequence_half_width(
+                    'visitors_of_both_arms',
+                    'greatest(variance, variance_of_both_arms) / visitors'
+                    ~ ' + greatest(control_variance, variance_of_both_arms) / control_visitors',
+                    alpha
+                ) }}
         end as half_width
     from means_to_date
 )
@@ -92,16 +97,16 @@ from means_with_half_widths
    data. Here rho makes the interval tightest after 10,000 visitors:
        rho^2 = (-2 * ln(alpha) + ln(-2 * ln(alpha)) + 1) / 10,000 #}
 {% macro confidence_sequence_half_width(n, variance_of_estimate, alpha) -%}
-    {%- set rho2 = '((-2 * ln(' ~ alpha ~ ') + ln(-2 * ln(' ~ alpha ~ ')) + 1) / 10000)' -%}
-    {%- set n_rho2 = '(' ~ n ~ ' * ' ~ rho2 ~ ')' -%}
+    {%- set rho_squared = '((-2 * ln(' ~ alpha ~ ') + ln(-2 * ln(' ~ alpha ~ ')) + 1) / 10000)' -%}
+    {%- set n_rho_squared = '(' ~ n ~ ' * ' ~ rho_squared ~ ')' -%}
     sqrt(
-        ({{ variance_of_estimate }}) * 2 * ({{ n_rho2 }} + 1) / {{ n_rho2 }}
-        * ln(sqrt({{ n_rho2 }} + 1) / {{ alpha }})
+        ({{ variance_of_estimate }}) * 2 * ({{ n_rho_squared }} + 1) / {{ n_rho_squared }}
+        * ln(sqrt({{ n_rho_squared }} + 1) / {{ alpha }})
     )
 {%- endmacro %}
 
-{# Number of visitors with at least one outcome that each arm needs before uplift has an interval, because the theory of
-   the interval holds for large numbers. #}
-{% macro min_active_visitors() -%}
+{# The least number of visitors with an outcome that each arm needs before uplift has an interval. With fewer, the
+   interval doesn't hold, because its theory is one of large numbers. #}
+{% macro min_visitors_with_outcome() -%}
     25
 {%- endmacro %}

@@ -1,4 +1,4 @@
--- Every published list is of the arm that the hash of its visitor decides.
+-- Every published list has the arm that the hash of its visitor gives.
 {%- set arm_settings = arm_settings_of_newest_run() %}
 with published_lists as (
     {{ arms_of_published_lists() }}

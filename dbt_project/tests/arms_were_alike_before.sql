@@ -1,16 +1,16 @@
 {{ config(severity='warn') }}
 -- An A/A check: in the days before their first lists, the visitors of both arms must have done the same. The check
--- makes the comparison of uplift with what each visitor did in as many days before the first list. It warns of a sound
--- experiment with a probability of at most 5 %, for all days, placements and measures together. After a warning, do not
--- trust uplift: the arms differ in more than their lists.
+-- compares the arms as uplift does, but with what each visitor did in as many days before the first list. The
+-- probability that it warns of a sound experiment is at most 5 %, for all days, placements and measures together. After
+-- a warning, do not trust uplift: the arms differ in more than their lists.
 with measures as (
     select distinct placement, measure from {{ ref('uplift_visitors') }}
 ),
 
-comparisons as (
+daily_differences as (
     {{ uplift_by_day(ref('uplift_visitors'), 'outcome_before', '(select 0.05 / greatest(count(*), 1) from measures)') }}
 )
 
 select placement, measure, day, visitors, control_visitors, mean, control_mean, uplift_low, uplift_high
-from comparisons
+from daily_differences
 where uplift_low > 0 or uplift_high < 0

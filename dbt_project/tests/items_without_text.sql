@@ -1,5 +1,5 @@
 {{ config(severity='warn') }}
--- an item without text has no embedding, so it can be recommended only because of the events on it
+-- Items without a text. They have no embedding, so they can be recommended only because of the events on them.
 select item_id
 from {{ ref('item_texts') }}
 where text_status = 'empty'

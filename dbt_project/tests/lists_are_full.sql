@@ -1,5 +1,5 @@
--- every visitor has `recommendations_per_visitor` rows, or one row for each available item outside the visitor's own
--- sequence if these items are fewer
+-- Every visitor with a list has `recommendations_per_visitor` rows. If fewer available items are outside the visitor's
+-- own sequence, the visitor has at least as many rows as there are such items.
 with available_count as (
     select count(*) as item_count from {{ ref('items') }} where available
 ),

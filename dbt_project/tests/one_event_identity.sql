@@ -1,6 +1,6 @@
 {{ config(fail_calc='count(message)') }}
--- All events must have been judged under the same value of the dbt var `event_identity`: under another value, other
--- rows are the same event. After a change of `event_identity`, run once with --full-refresh.
+-- All events must have been judged under the present value of the dbt var `event_identity`, which says which rows are
+-- the same event. After a change of `event_identity`, run once with --full-refresh.
 with events_of_another_identity as (
     select count(*) as events
     from {{ ref('int_events_checked') }}

@@ -1,4 +1,4 @@
--- all recommendations that users of one arm see come from one model
+-- All recommendations of one arm come from one version of a model.
 select arm, count(distinct model_version) as model_versions
 from {{ ref('visitor_recommendations') }}
 group by arm

@@ -1,7 +1,7 @@
--- every recommended item, of placements too, and every similar item is in the catalogue and available
-select recommended.visitor_id as for_whom, recommended.item_id
-from {{ ref('visitor_recommendations') }} as recommended
-left join {{ ref('items') }} as items on recommended.item_id = items.item_id
+-- Every recommended item and every similar item is in the catalogue and available, in the lists of placements too.
+select list_rows.visitor_id as for_whom, list_rows.item_id
+from {{ ref('visitor_recommendations') }} as list_rows
+left join {{ ref('items') }} as items on list_rows.item_id = items.item_id
 where items.item_id is null or not items.available
 
 union all
@@ -13,7 +13,7 @@ where items.item_id is null or not items.available
 
 union all
 
-select recommended.placement || ': ' || recommended.visitor_id as for_whom, recommended.item_id
-from {{ ref('placement_recommendations') }} as recommended
-left join {{ ref('items') }} as items on recommended.item_id = items.item_id
+select list_rows.placement || ': ' || list_rows.visitor_id as for_whom, list_rows.item_id
+from {{ ref('placement_recommendations') }} as list_rows
+left join {{ ref('items') }} as items on list_rows.item_id = items.item_id
 where items.item_id is null or not items.available

@@ -1,7 +1,7 @@
--- A warning, since a short list harms nobody
+-- The test only warns, because a short list harms nobody.
 {{ config(severity='warn') }}
--- a list shorter than `k` that popular items may fill lacks no available item that the rules allow its visitor; only 20
--- short lists of each placement are tested
+-- If popular items may fill a placement's lists, a list is shorter than `k` only if it has all available items that the
+-- rules allow its visitor. The test looks for missing items in 20 short lists of each placement.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
 -- depends_on: {{ ref('popular_items') }}
@@ -22,16 +22,16 @@ from (
     semi join ({{ visitors_of_sampled_lists(placement, false, 20) }}) as short_lists
         on visitors.id = short_lists.visitor_id
     cross join ({{ placement_rules('items_query')[0]['definition'] }}) as item
-    semi join {{ ref('popular_items') }} as popular on item.item_id = popular.item_id
+    semi join {{ ref('popular_items') }} as popular_items on item.item_id = popular_items.item_id
 ) as item
-anti join {{ ref('placement_recommendations') }} as listed
+anti join {{ ref('placement_recommendations') }} as listed_rows
     on
-        listed.placement = {{ name }}
-        and item.judged_visitor_id = listed.visitor_id and item.item_id = listed.item_id
+        listed_rows.placement = {{ name }}
+        and item.judged_visitor_id = listed_rows.visitor_id and item.item_id = listed_rows.item_id
 {% if rule_definitions(placement, 'repeats') == ['false'] %}
 anti join (
     select visitor_id, unnest(items) as item_id from {{ ref('latest_sequences') }}
-) as own on item.judged_visitor_id = own.visitor_id and item.item_id = own.item_id
+) as sequence_items on item.judged_visitor_id = sequence_items.visitor_id and item.item_id = sequence_items.item_id
 {% endif %}
 {% if event_types %}
 anti join {{ ref('session_items') }} as events

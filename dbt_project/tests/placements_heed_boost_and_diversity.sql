@@ -1,11 +1,13 @@
--- A warning, since a list in another order harms nobody
+-- The test only warns, because a list in another order harms nobody.
 {{ config(severity='warn') }}
--- best first: of two neighbours in a list, of one source, the item with the lower score stands first only because its
--- boost is larger or, with diversity, because it is less like what was listed before (looked at are 100 full lists).
--- Lists by the family popularity are left out: the source of the model's rows and of those that fill up is one there,
--- and their scores are not. Published rows can't tell whether boost and diversity have lifted an item far enough, nor
--- whether an item is missing: that needs the model's scores of all items. tests/placements/test_lists.py holds whole
--- lists against those.
+-- Rows of one source stand in the order of their scores, apart from boost and diversity. An item stands before the next
+-- one with a higher score only if its boost is larger or, in a placement with diversity, if it is less similar to the
+-- items listed before; with diversity, only 100 full lists are tested.
+-- Lists made by the family popularity are left out: their rows have the source popularity whether the model recommends
+-- the item or it fills the list, but the two kinds of scores can't be compared.
+-- The test can't tell whether boost and diversity have lifted an item far enough, nor whether an item is missing,
+-- because this needs the model's scores of all items. tests/placements/test_lists.py compares whole lists with such
+-- scores.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
 -- depends_on: {{ ref('item_embeddings') }}
@@ -31,13 +33,13 @@ with rows_with_boosts as (
 ),
 
 checked_rows as (
-    select rows_with_boosts.*, rows_with_boosts.rank in ({{ (slots or ['null']) | join(', ') }}) as may_fill_slot
+    select rows_with_boosts.*, rows_with_boosts.rank in ({{ (slots or ['null']) | join(', ') }}) as is_at_slot_rank
     from rows_with_boosts
     {% if is_diverse %}
     semi join ({{ visitors_of_sampled_lists(placement, true, 100) }}) as lists
         on rows_with_boosts.visitor_id = lists.visitor_id
     {% elif slots %}
-    -- in a list that is short, what fills a slot may stand elsewhere
+    -- only full lists: in a short list, the item of a slot may stand at another rank
     semi join {{ ref('placement_lists') }} as lists
         on lists.placement = {{ name }} and rows_with_boosts.visitor_id = lists.visitor_id and lists.missing = 0
     {% endif %}
@@ -46,24 +48,24 @@ checked_rows as (
         from {{ ref('placement_lists') }} as lists
         inner join {{ source('ml', 'models') }} as models on lists.model_version = models.model_version
         where lists.placement = {{ name }} and models.model = 'popularity'
-    ) as of_popularity on rows_with_boosts.visitor_id = of_popularity.visitor_id
+    ) as visitors_with_popularity_lists on rows_with_boosts.visitor_id = visitors_with_popularity_lists.visitor_id
 ),
 
-rows_with_better_neighbour as (
+rows_with_previous_row as (
     select
         *,
-        lag(item_id) over by_rank as better_item_id,
-        lag(rank) over by_rank as better_rank,
-        lag(score) over by_rank as better_score,
-        lag(boost) over by_rank as better_boost
+        lag(item_id) over by_rank as previous_item_id,
+        lag(rank) over by_rank as previous_rank,
+        lag(score) over by_rank as previous_score,
+        lag(boost) over by_rank as previous_boost
     from checked_rows
-    where source <> 'pin' and may_fill_slot is not true
+    where source <> 'pin' and is_at_slot_rank is not true
     window by_rank as (partition by visitor_id, source order by rank)
 ),
 
 suspect_rows as (
-    select * from rows_with_better_neighbour
-    where better_score < score and better_boost <= boost
+    select * from rows_with_previous_row
+    where previous_score < score and previous_boost <= boost
 )
 {% if is_diverse %},
 
@@ -71,22 +73,23 @@ item_vectors as (
     select item_id, embedding from {{ ref('item_embeddings') }}
 ),
 
--- how near each of the two is to the nearest item that was listed before the first of them was chosen. Whether the item
--- at the rank of a slot behind them was listed before is not known: it counts for the second one alone
+-- The similarity of each of the two neighbours to the most similar item that was listed before the first of them was
+-- chosen. An item at the rank of a slot behind them may have been listed before them or after them, which the rows
+-- don't tell; it counts only for the second one, so that the test never warns wrongly
 similarity_to_earlier_items as (
     select
         suspect_rows.visitor_id, suspect_rows.item_id, suspect_rows.rank,
-        max(case when not coalesce(listed.may_fill_slot and listed.rank > suspect_rows.better_rank, false)
-            then {{ cosine('better.embedding', 'others.embedding') }} end) as better_cosine,
-        max({{ cosine('own.embedding', 'others.embedding') }}) as cosine
+        max(case when not coalesce(listed.is_at_slot_rank and listed.rank > suspect_rows.previous_rank, false)
+            then {{ cosine('previous_vectors.embedding', 'listed_vectors.embedding') }} end) as previous_cosine,
+        max({{ cosine('item_vectors_of_rows.embedding', 'listed_vectors.embedding') }}) as cosine
     from suspect_rows
     inner join checked_rows as listed
         on
             suspect_rows.visitor_id = listed.visitor_id
-            and (listed.rank < suspect_rows.better_rank or listed.source = 'pin' or listed.may_fill_slot)
-    left join item_vectors as better on suspect_rows.better_item_id = better.item_id
-    left join item_vectors as own on suspect_rows.item_id = own.item_id
-    left join item_vectors as others on listed.item_id = others.item_id
+            and (listed.rank < suspect_rows.previous_rank or listed.source = 'pin' or listed.is_at_slot_rank)
+    left join item_vectors as previous_vectors on suspect_rows.previous_item_id = previous_vectors.item_id
+    left join item_vectors as item_vectors_of_rows on suspect_rows.item_id = item_vectors_of_rows.item_id
+    left join item_vectors as listed_vectors on listed.item_id = listed_vectors.item_id
     group by all
 )
 {% endif %}
@@ -97,8 +100,8 @@ from suspect_rows
 left join similarity_to_earlier_items as similarities
     on suspect_rows.visitor_id = similarities.visitor_id and suspect_rows.rank = similarities.rank
 where
-    coalesce(similarities.better_cosine, 0) > coalesce(similarities.cosine, 0) + 0.00001
-    or (coalesce(similarities.better_cosine, 0) = 0 and coalesce(similarities.cosine, 0) = 0)
+    coalesce(similarities.previous_cosine, 0) > coalesce(similarities.cosine, 0) + 0.00001
+    or (coalesce(similarities.previous_cosine, 0) = 0 and coalesce(similarities.cosine, 0) = 0)
 {% endif %}
 )
 {% endfor %}

@@ -1,4 +1,4 @@
--- No list of a placement has more items with the same value in a column than the key `max_per` allows.
+-- No list of a placement has more items with the same value in a column than the placement's key `max_per` allows.
 -- depends_on: {{ ref('placement_recommendations') }}
 {{ empty_result() }}
 {% for rule in placement_rules('max_per') %}

@@ -1,5 +1,5 @@
--- The conditions `items` and `visitors` of each placement are true for every row of its lists, and every visitor for
--- whom `visitors` is true has a list.
+-- For each placement, the condition `items` is true for every row of its lists, and the visitors who have a list are
+-- those for whom the condition `visitors` is true.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
 {{ empty_result() }}
@@ -19,10 +19,10 @@ from (
     from ({{ placement_rules('visitors_query')[0]['definition'] }}) as visitor
     {% if conditions %}where coalesce(({{ conditions[0]['definition'] }}
     ), false){% endif %}
-) as wanted
+) as expected_visitors
 full join (
     select visitor_id as listed_visitor_id from {{ ref('placement_lists') }}
     where placement = {{ text_literals([rule['placement']]) }}
-) as lists on wanted.visitor_id = lists.listed_visitor_id
-where wanted.visitor_id is null or lists.listed_visitor_id is null
+) as lists on expected_visitors.visitor_id = lists.listed_visitor_id
+where expected_visitors.visitor_id is null or lists.listed_visitor_id is null
 {% endfor %}

@@ -1,17 +1,17 @@
--- In each full list of a placement, a pinned item stands at its rank or nowhere, and the item at a slot's rank fulfils
--- the slot's condition, unless no item at a rank without a pin or slot fulfils it.
+-- In each full list of a placement, a pinned item stands at its rank, or is not in the list. The item at the rank of a
+-- slot fulfils the slot's condition, or else none of the items outside pins and slots does.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
 {{ empty_result() }}
 {% for pin in placement_rules('pin') %}
 union all
-select recommended.placement, recommended.visitor_id, recommended.item_id
-from {{ ref('placement_recommendations') }} as recommended
+select list_rows.placement, list_rows.visitor_id, list_rows.item_id
+from {{ ref('placement_recommendations') }} as list_rows
 semi join {{ ref('placement_lists') }} as lists
-    on recommended.placement = lists.placement and recommended.visitor_id = lists.visitor_id and lists.missing = 0
+    on list_rows.placement = lists.placement and list_rows.visitor_id = lists.visitor_id and lists.missing = 0
 where
-    recommended.placement = {{ text_literals([pin['placement']]) }}
-    and recommended.item_id = {{ text_literals([pin['definition']]) }} and recommended.rank <> {{ pin['target'] }}
+    list_rows.placement = {{ text_literals([pin['placement']]) }}
+    and list_rows.item_id = {{ text_literals([pin['definition']]) }} and list_rows.rank <> {{ pin['target'] }}
 {% endfor %}
 {% for slot in placement_rules('slot') %}
 {% set taken = (placement_rules('slot') | list) + (placement_rules('pin') | list) %}

@@ -1,5 +1,5 @@
--- rows say where they come from: the model of the list, popularity or, at the rank of its pin, pin; a placement without
--- fallback has popular rows only where popularity is the model; popular rows come behind those of the model
+-- The source of each row is right: the model of the list, popularity for an item that fills the list (the fallback), or
+-- pin for a pinned item. Rows of the fallback come behind those of the model. A placement without a fallback has none.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('placement_lists') }}
 {{ empty_result() }}
@@ -9,20 +9,21 @@ union all
 select placement, visitor_id, item_id
 from (
     select
-        recommended.*,
+        list_rows.*,
         coalesce(models.model, 'popularity') as model,
-        max(case when recommended.source not in ('popularity', 'pin') then recommended.rank end)
-            over (partition by recommended.visitor_id) as last_rank_of_model
-    from {{ ref('placement_recommendations') }} as recommended
+        max(case when list_rows.source not in ('popularity', 'pin') then list_rows.rank end)
+            over (partition by list_rows.visitor_id) as last_rank_of_model
+    from {{ ref('placement_recommendations') }} as list_rows
     inner join {{ ref('placement_lists') }} as lists
-        on recommended.placement = lists.placement and recommended.visitor_id = lists.visitor_id
-    left join {{ source('ml', 'models') }} as models on recommended.model_version = models.model_version
+        on list_rows.placement = lists.placement and list_rows.visitor_id = lists.visitor_id
+    left join {{ source('ml', 'models') }} as models on list_rows.model_version = models.model_version
     where
-        recommended.placement = {{ name }}
+        list_rows.placement = {{ name }}
         {% if slots %}
-        -- a slot takes its rank before the others, and stands elsewhere only in a list that is short
-        and (lists.missing = 0 or recommended.source = 'pin')
-        and recommended.rank not in ({{ slots | join(', ') }})
+        -- the items of slots are left out, because they are chosen first and don't follow the order of sources; in a
+        -- short list they may stand at any rank
+        and (lists.missing = 0 or list_rows.source = 'pin')
+        and list_rows.rank not in ({{ slots | join(', ') }})
         {% endif %}
 )
 where

@@ -4,7 +4,7 @@
     warn_if="> " ~ var("backlog_warn_percent"),
     error_if="> " ~ (var("backlog_error_percent") or 0)
 ) }}
--- percentage of the items whose present text has no vector; `nextmart status` says why the vectors are missing
+-- The percentage of items whose present text has no vector. `nextmart status` says why the vectors are missing.
 select ceil(100.0 * (select count(*) from {{ ref('embedding_backlog') }}) / count(*))::integer as percent
 from {{ ref('item_texts') }}
 having count(*) > 0

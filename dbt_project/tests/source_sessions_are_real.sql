@@ -1,6 +1,6 @@
 {{ config(severity='warn') }}
--- Sessions of the tracker that are no real sessions, because they belong to several visitors or last longer than
--- `max_source_session_hours`: silence cuts them into sessions (`cut_reason` in sessions.sessions)
+-- Sessions of the shop's tracker that are no real sessions, because they belong to several visitors or last longer than
+-- `max_source_session_hours`. They are cut at pauses of their visitors (see `cut_reason` in sessions.sessions).
 select
     source_session_id,
     min(cut_reason) as cut_reason,

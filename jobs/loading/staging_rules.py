@@ -74,6 +74,6 @@ def staging_rules(dbt_vars: Mapping[str, Any]) -> StagingRules:
         rank_sql,
         propensity_sql,
         earliest_event_at=f"cast({literal(str(dbt_vars['earliest_event_at']))} as timestamptz)",
-        latest_event_at=f"now() + {macros.minutes(dbt_vars['clock_skew_minutes'])}",
+        latest_event_at=f"now() + {macros.interval_of_minutes(dbt_vars['clock_skew_minutes'])}",
         known_event_types=tuple(dbt_vars["known_event_types"] or ()),
     )

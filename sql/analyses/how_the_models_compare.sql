@@ -1,6 +1,6 @@
 -- How do the models compare on history that they have not seen? One row a family, for its newest version, with the
--- 95 % interval of nDCG. The live model was chosen on other sequences, those of the validation part; the column
--- `decision` says why.
+-- 95 % interval of nDCG. The live model was chosen by other sequences, those of the validation part. The column
+-- `decision` says why a model is live or not.
 with newest_metrics as (
     select *
     from recommendations.model_leaderboard

@@ -1,6 +1,7 @@
 -- Which items are recommended most? Which share of all recommendations does each item have, alone and together with the
 -- items above it?
--- If the popular items' share here is far above their share of visitors, the model only repeats the bestsellers.
+-- If popular items have a far larger share of the recommendations than of the column visitors (the visitors with an event
+-- on the item), the model only repeats the bestsellers.
 with recommended_items as (
     -- for each item, the number of visitors to whom it is recommended
     select

@@ -1,4 +1,4 @@
--- Which items without any events are shown already, to how many visitors, and as similar to how many items?
+-- Which items without any events are recommended already, to how many visitors, and as similar to how many items?
 -- A catalogue owner who has added items can look for them here.
 with items_without_events as (
     -- the popularity of an item without events is 0
@@ -12,8 +12,8 @@ select
     items_without_events.title,
     (
         select count(*)
-        from recommendations.visitor_recommendations as recommended
-        where recommended.item_id = items_without_events.item_id
+        from recommendations.visitor_recommendations as list_rows
+        where list_rows.item_id = items_without_events.item_id
     ) as visitors,
     (
         select count(*)

@@ -1,4 +1,4 @@
--- The tables that the jobs write. Each job has its own connection, and commits rows while it still works.
+-- The tables that the jobs write. Each job has its own connection, and commits rows bit by bit while it works.
 create schema if not exists ml;
 
 -- The vectors of texts: one row for each text, embedding model and number of dimensions. Equal texts are paid for once.
@@ -17,11 +17,12 @@ create table if not exists ml.embeddings (
     primary key (embedding_model, dimensions, text_hash)
 );
 
--- batches of texts that a service embeds within a day; a row is written before its batch is submitted, so that no batch
--- is lost or paid for twice
--- `batch_id`: the service's id of the batch, null until it is known; `status`: preparing, then the status that the
--- service reports, or lost if the service does not know the batch; `tokens`: number of tokens of all texts of the
--- batch; `ended_at`: when the results were stored, or when it became known that there are no results
+-- Batches of texts that a service embeds within a day. A row is written before its batch is submitted, so that no batch
+-- is lost or paid for twice.
+-- `batch_id`: the service's id of the batch, null until it is known.
+-- `status`: preparing, then the status that the service reports; lost if the service does not know the batch.
+-- `tokens`: number of tokens of all texts of the batch.
+-- `ended_at`: when the results were stored, or when it became known that there are none.
 create table if not exists ml.embedding_batches (
     submission_id varchar primary key,
     batch_id varchar,
@@ -37,7 +38,7 @@ create table if not exists ml.embedding_batches (
     ended_at timestamptz
 );
 
--- the texts of embedding batches that have not ended, and texts that an ended batch left without a vector
+-- The texts of embedding batches that have not ended, and texts that an ended batch left without a vector.
 create table if not exists ml.embedding_batch_texts (
     submission_id varchar not null,
     text_hash varchar not null,
@@ -46,13 +47,14 @@ create table if not exists ml.embedding_batch_texts (
     primary key (submission_id, text_hash)
 );
 
--- language models that a service fine-tunes; a row is written before the fine-tuning job is submitted, so that no job
--- is lost or paid for twice
--- `fine_tune_id`: hash of the recipe and number of the attempt, sent to the service too; `recipe`: hash of the examples
--- and of all that the request asks for; `status`: preparing, then the status that the service reports, or lost if the
--- service no longer knows the job; `tokens`: number of tokens of all epochs, first as planned, later as charged;
--- `cost`: US dollars, null until it is charged; `training_file_id`, `validation_file_id`: files at the service, null once
--- they are deleted there
+-- Language models that a service fine-tunes. A row is written before the fine-tuning job is submitted, so that no job
+-- is lost or paid for twice.
+-- `fine_tune_id`: hash of the recipe and of the number of the attempt; the service gets it too.
+-- `recipe`: hash of the examples and of all that the request asks for.
+-- `status`: preparing, then the status that the service reports; lost if the service no longer knows the job.
+-- `tokens`: number of tokens of all epochs; first as planned, later as charged.
+-- `cost`: US dollars, null until the job is charged.
+-- `training_file_id`, `validation_file_id`: files at the service, null once they are deleted there.
 create table if not exists ml.fine_tunes (
     fine_tune_id varchar primary key,
     recipe varchar not null,
@@ -70,9 +72,10 @@ create table if not exists ml.fine_tunes (
     ended_at timestamptz
 );
 
--- answers of a service's language models; equal requests are paid for once
--- `request_hash`: hash of the model, the messages and the sampling parameters; `answers`: a list of texts; `cost`: US
--- dollars
+-- Answers of a service's language models. Equal requests are paid for once.
+-- `request_hash`: hash of the model, the messages and the sampling parameters.
+-- `answers`: a list of texts.
+-- `cost`: US dollars.
 create table if not exists ml.completions (
     request_hash varchar primary key,
     language_model varchar not null,
@@ -83,11 +86,13 @@ create table if not exists ml.completions (
     created_at timestamptz not null
 );
 
--- fitted models with their weights; `status`: candidate, live or retired; `fingerprint`: hash of everything but the
--- data that determines the model (family, parameters, protocol, embeddings, code); `schema_version`: version of the
--- weights' layout, null for models that are older than this column
--- `model_number`: later models have higher numbers, because a clock can be wrong, and can be set back;
--- `newest_loaded_at`: the latest `loaded_at` of the events that the model could learn from
+-- Fitted models with their weights.
+-- `status`: candidate, live or retired.
+-- `fingerprint`: hash of all that determines the model (family, parameters, protocol, embeddings, code), except the
+-- data.
+-- `schema_version`: version of the layout of the weights, null for models that are older than this column.
+-- `model_number`: later models have higher numbers. Models are ordered by it, because a clock can be wrong or set back.
+-- `newest_loaded_at`: the latest `loaded_at` of the events that the model could learn from.
 create table if not exists ml.models (
     model_version varchar primary key,
     model varchar not null,
@@ -122,13 +127,13 @@ create table if not exists ml.model_metrics (
     primary key (model_version, split, metric, k, segment)
 );
 
--- `target_ranks`: for each held-out case, the rank of the target item among the first 20 recommended items, 0 if it is
--- not among them; the cases are in the order of sequence_id
--- `cases_hash`: hash of the cases' ids, items and targets; two models with the same hash can be compared case by case.
--- `new_cases`: for each validation case, whether its target happened after all targets of validation cases that models
--- were measured on before, the newest of which `newest_target_at` says; null for test cases, and for models measured
--- before these columns were kept
--- No id of a visitor or user is kept.
+-- How each model ranked the held-out cases of a split. No id of a visitor or user is kept.
+-- `target_ranks`: for each case, in the order of sequence_id, the rank of the target item among the first 20
+-- recommended items; 0 if it is not among them.
+-- `cases_hash`: hash of the cases' ids, items and targets. Two models with the same hash can be compared case by case.
+-- `new_cases`: for each validation case, whether it is new: its target happened after the targets of all validation
+-- cases on which models were measured before. Null for test cases, and for models that are older than this column.
+-- `newest_target_at`: the time of the newest target of the validation cases; null where `new_cases` is.
 create table if not exists ml.model_ranks (
     model_version varchar not null,
     split varchar not null,
@@ -140,12 +145,14 @@ create table if not exists ml.model_ranks (
     primary key (model_version, split)
 );
 
--- one row for each run of an experiment: a model with its parameters and a seed, or the best parameters of a
--- hyper-parameter search (its `label` begins with search); the figures of the run are in ml.model_metrics and
--- ml.model_ranks under its `model_version`; models of experiments never become live
--- `seed`: null if nothing in the run is random; `status`: running, done, failed or interrupted; `recipe_hash`: hash of
--- all that determines the run; `validation_value`: nDCG@20 on the sequences that decided when to stop training, or, for
--- a hyper-parameter search, the mean over its folds
+-- One row for each run of an experiment: a model with its parameters and a seed, or the best parameters of a
+-- hyper-parameter search (its `label` begins with search). The run's metrics and ranks are in ml.model_metrics and
+-- ml.model_ranks under its `model_version`. Models of experiments never become live.
+-- `seed`: null if nothing in the run is random.
+-- `status`: running, done, failed or interrupted.
+-- `recipe_hash`: hash of all that determines the run.
+-- `validation_value`: nDCG@20 on the sequences that decided when to stop training; for a hyper-parameter search, the
+-- mean over its folds.
 create table if not exists ml.experiment_runs (
     model_version varchar primary key,
     experiment varchar not null,
@@ -165,15 +172,16 @@ create table if not exists ml.experiment_runs (
     error varchar
 );
 
--- decisions about which model is live; a decision adds a row for each model whose `is_live`, `pinned` or `reason` has
--- changed since the model's last row; a model's newest row is the valid one, and the newest row with `is_live` is that
--- of the live model
--- `pinned`: whether the model was made live by hand and not unpinned since; `compared_with`: version of the model with
--- which this model was compared; `difference`: this model's mean of the selection metric less the other model's mean,
--- on the same cases, with its interval from `ci_low` to `ci_high`: between families over the validation cases of a year
--- of looks, wide enough for all of these looks and all challengers; between two models of one family a 95 % interval of
--- one look
--- `decision_number`: later decisions have higher numbers; the rows of one decision have the same
+-- Decisions about which model is live. A decision adds a row for each model whose `is_live`, `pinned` or `reason` has
+-- changed since the model's last row. A model's newest row is the valid one; the newest row with `is_live` is that of
+-- the live model.
+-- `pinned`: whether the model was made live by hand, and not unpinned since.
+-- `compared_with`: version of the model with which this model was compared.
+-- `difference`: this model's mean of the selection metric less the other model's mean, on the same cases.
+-- `ci_low`, `ci_high`: interval of `difference`. Between models of one family it is a 95 % interval of one comparison.
+-- Between families, the comparison is made again and again over a year, with several challengers; the interval is wide
+-- enough to hold for all of these together.
+-- `decision_number`: later decisions have higher numbers; the rows of one decision have the same.
 create table if not exists ml.champions (
     changed_at timestamptz not null,
     model_version varchar not null,
@@ -189,8 +197,9 @@ create table if not exists ml.champions (
     primary key (changed_at, model_version)
 );
 
--- recommendations of recent runs; `sequence_hash`: hash of the items of the sequence from which the visitor's rows were
--- made; `arm`: model, or control for a visitor who gets the control's lists ([arms] in nextmart.toml)
+-- Recommendations of recent runs.
+-- `sequence_hash`: hash of the items of the sequence from which the visitor's rows were made.
+-- `arm`: model, or control for a visitor who gets the control's lists ([arms] in nextmart.toml).
 create table if not exists ml.recommendations (
     run_id varchar not null,
     model_version varchar not null,
@@ -205,8 +214,8 @@ create table if not exists ml.recommendations (
     arm varchar default 'model'
 );
 
--- the lists of placements ([placements.NAME] in nextmart.toml); a list that nothing has changed keeps its rows
--- `source`: family of the model, popularity, or pin
+-- The lists of placements ([placements.NAME] in nextmart.toml). A list that nothing has changed keeps its rows.
+-- `source`: family of the model, popularity, or pin.
 create table if not exists ml.placement_recommendations (
     placement varchar not null,
     visitor_id varchar not null,
@@ -217,10 +226,12 @@ create table if not exists ml.placement_recommendations (
     reason_item_id varchar
 );
 
--- one row for each placement and visitor in its scope, written together with the visitor's list
--- `k`: wanted length; `length`: number of rows of the list; `list_hash`: hash of all that determines the list, but for
--- popularity; `popularity_hash`: hash of the popularity that the list depends on, null if it depends on none; `arm`: as in
--- ml.recommendations
+-- One row for each placement and visitor in its scope, written together with the visitor's list.
+-- `k`: wanted length of the list.
+-- `length`: number of rows of the list.
+-- `list_hash`: hash of all that determines the list, except popularity.
+-- `popularity_hash`: hash of the popularity of items, null if the list doesn't depend on popularity.
+-- `arm`: as in ml.recommendations.
 create table if not exists ml.placement_lists (
     placement varchar not null,
     visitor_id varchar not null,
@@ -234,18 +245,20 @@ create table if not exists ml.placement_lists (
     arm varchar default 'model'
 );
 
--- which items are variants of one another; the job place writes the rows if a placement has the key one_per_variant
--- `variant_group`: the first item_id among the item and its variants
+-- Which items are variants of one another. The job place writes the rows if a placement has the key one_per_variant.
+-- `variant_group`: the lowest item_id among the item and its variants.
 create table if not exists ml.item_variants (
     item_id varchar primary key,
     variant_group varchar not null
 );
 
--- the rules by which the lists of placements were last filled, for dbt's tests; the job place replaces changed rules
--- `placement`: null for what all placements share; `rule`: items_query or visitors_query (SQL of what rules may name);
--- k; items, visitors or slot (an SQL condition); boost (an SQL number); pin; max_per; exclude_event or exclude_since;
--- repeats; diversity; fallback; `target`: the rank of a slot or pin, or the column of max_per; `definition`: its SQL,
--- item_id, number, event type or time
+-- The rules by which the lists of placements were last filled, for dbt's tests. The job place replaces changed rules.
+-- `placement`: null for items_query and visitors_query, which all placements share.
+-- `rule`: items_query or visitors_query (a query for the items or visitors, with all columns that rules may name), k,
+-- items, visitors, slot, boost, pin, max_per, exclude_event, exclude_since, repeats, diversity or fallback.
+-- `target`: the rank of a slot or pin, or the column of max_per.
+-- `definition`: the rule itself. It is SQL for a query, items, visitors, slot and boost, an item_id for pin, an event
+-- type for exclude_event and a time for exclude_since; for the others, it is the value of the placement's key.
 create table if not exists ml.placement_rules (
     placement varchar,
     rule varchar not null,
@@ -253,7 +266,7 @@ create table if not exists ml.placement_rules (
     definition varchar not null
 );
 
--- for each item, the available items whose embeddings are nearest to its own
+-- For each item, the available items whose embeddings are nearest to its own.
 create table if not exists ml.similar_items (
     run_id varchar not null,
     embedding_model varchar not null,
@@ -263,8 +276,9 @@ create table if not exists ml.similar_items (
     score double not null
 );
 
--- one row for each run of a job; `status`: running, done, unchanged (there was nothing to do), failed or interrupted
--- `run_number`: later runs have higher numbers
+-- One row for each run of a job.
+-- `status`: running, done, unchanged (there was nothing to do), failed or interrupted.
+-- `run_number`: later runs have higher numbers.
 create table if not exists ml.job_runs (
     run_id varchar primary key,
     job varchar not null,
@@ -279,12 +293,14 @@ create table if not exists ml.job_runs (
     run_number bigint
 );
 
--- one row for each deletion by `nextmart forget`, without the id of the person
--- `scope`: visitor or user; `batch_id`: a deletion takes the next number, as a build does; the events that it left on
--- shared devices get this number, so that later models read these events again; `session_count`: number of deleted
--- sessions, also those on shared devices, which the next build makes again; `first_loaded_at`: arrival of the first
--- usable event that was deleted, null if none was usable
--- `model_number`: the highest number of a model at that time
+-- One row for each deletion by `nextmart forget`, without the id of the person.
+-- `scope`: visitor or user.
+-- `batch_id`: number of the deletion, the next one after those of builds and deletions. Old events of other people, who
+-- share a device with the person, get this number as batch_id, so that the next build makes their sessions again.
+-- `session_count`: number of deleted sessions. It counts sessions on shared devices too, which the next build makes
+-- again.
+-- `first_loaded_at`: earliest `loaded_at` of a usable event that was deleted, null if none was usable.
+-- `model_number`: the highest number of a model at that time.
 create table if not exists ml.deletions (
     deletion_id varchar primary key,
     deleted_at timestamptz not null,
@@ -299,9 +315,10 @@ create table if not exists ml.deletions (
     model_number bigint
 );
 
--- one row for each publication, done or held, and how its tables differ from those that were live; the columns are
--- described in _recommendations__models.yml, where dbt shows the table as recommendations.publication_changes
--- `published_file`: path of the file, which is not shown to readers
+-- One row for each publication, done or held (stopped, because too much was missing): how its tables differ from those
+-- that were live. The columns are described in _recommendations__models.yml, because dbt shows the table as
+-- recommendations.publication_changes.
+-- `published_file`: path of the file, which is not shown to readers.
 create table if not exists ml.publication_changes (
     publication_number integer not null,
     decided_at timestamptz not null,
@@ -332,10 +349,11 @@ create table if not exists ml.publication_changes (
     published_file varchar not null
 );
 
--- the published lists, with the time in which each was live: a row for each place of a list. A publication that doesn't
--- change a list leaves its rows as they are; all rows of a list have the same times
--- `placement`: default for the list of recommendations.visitor_recommendations; `model`: family of the model that made
--- the list, popularity if none did; `live_until`: null while the list is live
+-- The published lists, with the time in which each was live: a row for each place of a list. A publication that doesn't
+-- change a list leaves its rows as they are. All rows of a list have the same times.
+-- `placement`: default for the list of recommendations.visitor_recommendations.
+-- `model`: family of the model that made the list, popularity if none did.
+-- `live_until`: null while the list is live.
 create table if not exists ml.published_lists (
     placement varchar not null,
     visitor_id varchar not null,
@@ -349,7 +367,7 @@ create table if not exists ml.published_lists (
     live_until timestamptz
 );
 
--- models that must be trained again, because they were trained on events that have been deleted since
+-- Models that must be trained again, because they were trained on events that have been deleted since.
 create or replace view ml.models_due as
 select
     models.model_version,

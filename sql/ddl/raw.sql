@@ -14,8 +14,9 @@ create table if not exists raw.events (
     loaded_at timestamptz
 );
 
--- `attributes`: columns of the user's files that nextmart doesn't know, as one JSON object, such as
--- {"country":"DE","margin":0.3}
+-- The rows of the catalogue.
+-- `attributes`: the columns of the user's files that nextmart doesn't define, as one JSON object, such as
+-- {"country":"DE","margin":0.3}.
 create table if not exists raw.items (
     item_id varchar,
     title varchar,
@@ -29,7 +30,7 @@ create table if not exists raw.items (
     attributes json
 );
 
--- The visitors, with attributes from the user's tools, such as a country or a segment
+-- The visitors, with attributes from the user's files or tools, such as a country or a segment.
 create table if not exists raw.visitors (
     visitor_id varchar,
     updated_at varchar,
@@ -37,10 +38,10 @@ create table if not exists raw.visitors (
     loaded_at timestamptz
 );
 
--- What was shown to visitors: one row for each item at each showing, if the user's tools record it
--- `placement`: name of the placement, null for the list of recommendations.visitor_recommendations; `rank`: the item's
--- place among the shown ones, from 1; `propensity`: the probability, above 0 and at most 1, with which the shop has
--- chosen this item for this place
+-- What was shown to visitors: a row for each time that an item was shown to a visitor, if the user's tools record it.
+-- `placement`: name of the placement, null for the list of recommendations.visitor_recommendations.
+-- `rank`: the item's place among the shown ones, from 1.
+-- `propensity`: the probability, above 0 and at most 1, with which the shop chose this item for this place.
 create table if not exists raw.impressions (
     impression_id varchar,
     visitor_id varchar,
@@ -63,17 +64,19 @@ create table if not exists raw.unreadable_rows (
     loaded_at timestamptz
 );
 
--- Items that `nextmart load --complete` withdrew because a complete feed lacked them: `loaded_at` is that of the row of
--- raw.items that withdraws the item, and `available` what the catalogue said before. An item that comes back is
+-- Items that `nextmart load --complete` withdrew, because a complete feed lacked them. An item that comes back is as
 -- available as before, even if its feed has no column `available`.
+-- `loaded_at`: as in the row of raw.items that withdraws the item.
+-- `available`: what the catalogue said before.
 create table if not exists raw.withdrawn_items (
     item_id varchar,
     available varchar,
     loaded_at timestamptz
 );
 
--- The files of feeds that `nextmart load` has loaded: one row for each load of a file. The column definition has the
--- settings by which the file was read; `loaded_at` is that of the file's rows in raw.events and raw.items.
+-- The files of feeds that `nextmart load` has loaded: one row for each load of a file.
+-- `definition`: the settings by which the file was read.
+-- `loaded_at`: as in the file's rows in the raw table.
 create table if not exists raw.loaded_files (
     feed varchar,
     path varchar,

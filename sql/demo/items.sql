@@ -1,23 +1,24 @@
 -- The demo shop's catalogue: one row per item, every column as text, as in raw.items.
--- Run vocabulary.sql first. Parameters: $items, $seed, $until.
+-- Run vocabulary.sql first. Parameters: $items (number of items), $seed, and $until (time of the newest events).
 
 with numbered_items as (
-    -- an item's number divided by the number of cells: the remainder is its cell (one combination of theme, step and
-    -- style), the quotient its variant within the cell; events.sql computes the number from cell and variant
+    -- An item's number gives its cell (a combination of theme, step and style) and its variant within the cell: they
+    -- are the remainder and the quotient of the number divided by the number of cells. events.sql computes the number
+    -- from them
     select
-        item_numbers.item,
-        shape.warm_count,
-        item_numbers.item // shape.cell_count as variant,
-        item_numbers.item % shape.theme_count as theme,
-        (item_numbers.item // shape.theme_count) % 8 as step,
-        (item_numbers.item % shape.cell_count) // (8 * shape.theme_count) as style
-    from range($items) as item_numbers (item)
-    cross join demo_shape($items) as shape
+        item_numbers.item_number,
+        catalog_sizes.warm_count,
+        item_numbers.item_number // catalog_sizes.cell_count as variant,
+        item_numbers.item_number % catalog_sizes.theme_count as theme,
+        (item_numbers.item_number // catalog_sizes.theme_count) % 8 as step,
+        (item_numbers.item_number % catalog_sizes.cell_count) // (8 * catalog_sizes.theme_count) as style
+    from range($items) as item_numbers (item_number)
+    cross join demo_catalog_sizes($items) as catalog_sizes
 ),
 
 items_with_texts as (
-    -- the variant's number, written in digits, chooses the words, so no two titles are equal; theme, step and style
-    -- shift the choice, so that a small shop doesn't use only the first word of every list
+    -- the variant chooses each word from a list, its number being read digit by digit, so that no two titles are equal;
+    -- theme, step and style shift the choice, so that a small shop doesn't use only the first word of every list
     select
         numbered_items.*,
         themes.theme_name || ' > ' || steps.step_name as category,
@@ -41,19 +42,19 @@ items_with_texts as (
 ),
 
 dated_items as (
-    -- cold items (items without events) arrived in the last week, so that the demo shows how new items are recommended
+    -- cold items, which have no events, are from the last week, so that the demo shows how new items are recommended
     select
         *,
         epoch($until::timestamptz) - 3600
         - floor(86400 * case
-            when item >= warm_count then 7 * demo_draw($seed, item, 'updated')
-            else 60 + 300 * demo_draw($seed, item, 'updated')
+            when item_number >= warm_count then 7 * demo_draw($seed, item_number, 'updated')
+            else 60 + 300 * demo_draw($seed, item_number, 'updated')
         end) as updated_second
     from items_with_texts
 )
 
 select
-    demo_item_id(item) as item_id,
+    demo_item_id(item_number) as item_id,
     brand || ' ' || word || ' ' || noun || ' ' || purpose
     -- only a large catalogue needs a detail and an edition to tell its titles apart
     || case when variant >= 12 then ', ' || detail else '' end
@@ -63,13 +64,14 @@ select
     upper(noun[1]) || noun[2:] || ' (' || detail || ') ' || purpose || ', from the ' || word || ' range. ' || promise
         as description,
     -- prices end in .95, as in a shop
-    (greatest(1, round(usual_price * (0.85 + 0.3 * demo_draw($seed, item, 'price')))) - 0.05)::decimal(10, 2)::varchar
-        as price,
+    (greatest(1, round(usual_price * (0.85 + 0.3 * demo_draw($seed, item_number, 'price')))) - 0.05)
+        ::decimal(10, 2)::varchar as price,
     -- one item in every fifty is out of stock
-    case when item % 50 = floor(50 * demo_draw($seed, item // 50, 'stock')) then 'false' else 'true' end as available,
+    case when item_number % 50 = floor(50 * demo_draw($seed, item_number // 50, 'stock')) then 'false' else 'true' end
+        as available,
     demo_time(updated_second) as updated_at,
     json_object(
-        'country', ['DE', 'ES', 'FR', 'IT', 'PT'][1 + floor(5 * demo_draw($seed, item, 'country'))::int],
-        'margin', round(0.05 + 0.5 * demo_draw($seed, item, 'margin'), 2)
+        'country', ['DE', 'ES', 'FR', 'IT', 'PT'][1 + floor(5 * demo_draw($seed, item_number, 'country'))::int],
+        'margin', round(0.05 + 0.5 * demo_draw($seed, item_number, 'margin'), 2)
     )::varchar as attributes
 from dated_items

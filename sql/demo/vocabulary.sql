@@ -2,8 +2,8 @@
 -- An item's theme, step, style and variant follow from its number alone, so items.sql and events.sql agree on them
 -- without a join.
 
--- one row per theme, which is a visitor's hobby; a visitor who changes hobby goes on to the next one in this order;
--- the uses of a theme mean the same in different words, so that the meaning of a title tells more than its keywords
+-- One row a theme. A theme is a visitor's hobby; visitors who change their hobby go on to the next theme in this order.
+-- The uses of a theme mean the same in different words, so that the meaning of a title tells more than its keywords.
 create or replace temp table demo_themes as
 select *
 from (
@@ -22,7 +22,8 @@ from (
     (11, 'Painting', ['for painters', 'for art class', 'for the artist''s studio'])
 ) as themes (theme, theme_name, uses);
 
--- one row per style; a visitor mostly keeps to one style; a style's words differ between variants but mean the same
+-- One row a style. A visitor mostly keeps to one style. The words of a style mean the same; variants have different
+-- ones.
 create or replace temp table demo_styles as
 select *
 from (
@@ -55,7 +56,7 @@ from (
     )
 ) as styles (style, price_factor, words, brands, promise);
 
--- details, such as a colour or a size, that tell apart two variants with the same noun and style word
+-- Details, such as a colour or a size, by which two variants with the same noun and style word differ.
 create or replace temp table demo_details as
 select *
 from (
@@ -67,7 +68,8 @@ from (
     ('count', ['single', 'pack of 2', 'pack of 3', 'pack of 4', 'pack of 6', 'pack of 8', 'pack of 10', 'pack of 12'])
 ) as details (detail, options);
 
--- one row per theme and step; people buy the kinds of products of a theme step by step, in this order
+-- One row a theme and step. A step is a kind of product; people who follow a theme buy its kinds of products in this
+-- order.
 create or replace temp table demo_steps as
 select *
 from (
@@ -170,22 +172,23 @@ from (
     (11, 7, 'Frames', 'colour', 32, ['picture mount', 'wooden canvas frame', 'hanging art rail'])
 ) as steps (theme, step, step_name, detail, base_price, nouns);
 
--- how many items are warm (can have events), and how many styles, themes and cells the catalogue has; the newest 4 % of
--- the items are cold, because nobody has seen them yet; a cell is a combination of theme, step and style, and a small
--- shop has fewer styles and themes, so that each cell has an item
-create or replace temp macro demo_shape(item_count) as table
+-- The sizes of the catalogue: how many items are warm, which means that they can have events, and how many styles,
+-- themes and cells there are. The newest 4 % of the items are cold: nobody has seen them yet. A cell is a combination
+-- of theme, step and style. A small shop has fewer styles and themes, so that each cell has an item.
+create or replace temp macro demo_catalog_sizes(item_count) as table
     select
         item_count - greatest(1, item_count // 25) as warm_count,
         least(6, greatest(2, warm_count // 24)) as style_count,
         least(12, warm_count // (8 * style_count)) as theme_count,
         8 * style_count * theme_count as cell_count;
 
--- a pseudo-random number in [0, 1) that depends on its arguments alone, the only source of chance in the demo shop;
--- the outer hash is needed because a plain hash(subject, salt) gives correlated numbers for two different salts
+-- A pseudo-random number in [0, 1), which depends only on the arguments: the only source of chance in the demo shop.
+-- `subject` is the number of what is drawn for, such as a visitor; `salt` says what is drawn. The outer hash is needed,
+-- because a plain hash(subject, salt) gives correlated numbers for two different salts.
 create or replace temp macro demo_draw(seed, subject, salt) as
 hash(xor(hash(seed::bigint, salt), hash(subject::bigint))) / 18446744073709551616.0;
 
--- number of views in one visit, from a random number `draw` in [0, 1): 1 view in 12 % of the visits, else 2 to 9
+-- The number of views in a visit, from a random number `draw` in [0, 1): 1 view in 12 % of the visits, else 2 to 9.
 create or replace temp macro demo_visit_length(draw) as
 case when draw < 0.12 then 1 else 2 + floor(8 * (draw - 0.12) / 0.88) end::bigint;
 

@@ -1,7 +1,7 @@
--- The visitors who probably want a given item most. First come visitors whose list holds the item, by its place in the
--- list; their via_item_id is null. Then come visitors whose list has an item as reason that is a neighbour of the given
--- item (bought or viewed together with it, or similar to it), by the neighbour's place. For example:
--- select * from audience_of('i00042') limit 100;
+-- The visitors who probably want a given item most. First come visitors whose list has the item, sorted by its rank in
+-- the list; their via_item_id is null. Then come visitors who are interested in a neighbour of the item: an item that
+-- is bought or viewed together with it, or similar to it, and that is a reason in the visitor's list. They are sorted
+-- by the rank of the neighbour, which is their via_item_id. For example: select * from audience_of('i00042') limit 100;
 create or replace macro audience_of(wanted_item_id) as table
 with neighbour_items as (
     select neighbour_id, min(rank) as neighbour_rank
@@ -21,7 +21,7 @@ interested_visitors as (
     where item_id = wanted_item_id
 
     union all
-    -- if several reasons in a visitor's list are neighbours of the item, the nearest one counts
+    -- if several reasons in a visitor's list are neighbours of the item, the one of the best rank counts
     select
         lists.visitor_id,
         null as list_rank,

@@ -1,4 +1,4 @@
--- The items that sessions bought together with a given item, the most significant first. For example:
+-- The items that sessions bought together with a given item, those of the highest score first. For example:
 -- select * from bought_with('i00042');
 create or replace macro bought_with(wanted_item_id) as table
 select rank, with_item_id, with_title, together, confidence, lift, score

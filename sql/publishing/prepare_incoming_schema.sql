@@ -1,10 +1,10 @@
--- This statement makes, in PostgreSQL, the empty schema into which the new tables are written. It raises an error, before
--- any table is copied, if something would prevent the later swap of schemas.
+-- This statement makes the empty schema in PostgreSQL into which the new tables are written. If something would prevent
+-- the later swap of schemas, it raises an error, so that no table is copied in vain.
 do $prepare$
 declare
-    incoming constant text := {incoming_schema};
-    live constant text := {live_schema};
-    live_id constant oid := to_regnamespace(quote_ident(live));
+    incoming_name constant text := {incoming_schema};
+    live_name constant text := {live_schema};
+    live_id constant oid := to_regnamespace(quote_ident(live_name));
     blocker record;
 begin
     for blocker in
@@ -21,10 +21,10 @@ begin
         where pg_constraint.contype = 'f' and live_table.relnamespace = live_id
     loop
         raise exception '% depends on a table of the schema %, whose tables are replaced: let it read a view over the '
-            'table instead, which will follow', blocker.name, live;
+            'table instead, which will follow', blocker.name, live_name;
     end loop;
-    -- a killed publish may have left such a schema
-    execute format('drop schema if exists %I cascade', incoming);
-    execute format('create schema %I', incoming);
+    -- a `nextmart publish` that was killed may have left a schema of this name
+    execute format('drop schema if exists %I cascade', incoming_name);
+    execute format('create schema %I', incoming_name);
 end
 $prepare$

@@ -1,27 +1,27 @@
--- This statement gives, in PostgreSQL, the schema of the complete new tables the name of the live schema, which gets the
--- name of the old schema. Both happen in one transaction. Only names change, so the swap waits for no reader.
+-- This statement swaps schemas in PostgreSQL, in one transaction: the live schema gets the name of the old schema, and
+-- the schema with the new tables gets the name of the live one. Only names change, so the swap waits for no reader.
 do $swap$
 declare
-    incoming constant text := {incoming_schema};
-    live constant text := {live_schema};
-    old constant text := {old_schema};
-    live_id constant oid := to_regnamespace(quote_ident(live));
-    granted record;
-    followed record;
+    incoming_name constant text := {incoming_schema};
+    live_name constant text := {live_schema};
+    old_name constant text := {old_schema};
+    live_id constant oid := to_regnamespace(quote_ident(live_name));
+    granted_right record;
+    view_to_follow record;
 begin
-    if to_regnamespace(quote_ident(old)) is not null then
+    if to_regnamespace(quote_ident(old_name)) is not null then
         raise exception 'the schema % is in the way: a query has been reading its tables since the publication before '
-            'the last, or somebody has built on them', old;
+            'the last, or somebody has built on them', old_name;
     end if;
     set local lock_timeout = '10s';
     set local search_path = '';  -- with an empty search path, PostgreSQL's texts of views name the schema of each table
 
     -- the new schema and its tables get the rights that people have on the live schema and its tables
-    for granted in
+    for granted_right in
         select
             rights.privilege_type,
-            case when rights.table_name is null then format('schema %I', incoming)
-                else format('%I.%I', incoming, rights.table_name) end as target,
+            case when rights.table_name is null then format('schema %I', incoming_name)
+                else format('%I.%I', incoming_name, rights.table_name) end as target,
             case when rights.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(rights.grantee)) end as grantee,
             case when rights.is_grantable then ' with grant option' else '' end as grant_option
         from (
@@ -31,16 +31,18 @@ begin
             union all
             select relname, relowner, acl.*
             from pg_catalog.pg_class cross join aclexplode(relacl) as acl
-            where relnamespace = live_id and to_regclass(format('%I.%I', incoming, relname)) is not null
+            where relnamespace = live_id and to_regclass(format('%I.%I', incoming_name, relname)) is not null
         ) as rights
         where rights.grantee <> rights.owner
     loop
         execute format(
-            'grant %s on %s to %s%s', granted.privilege_type, granted.target, granted.grantee, granted.grant_option
+            'grant %s on %s to %s%s',
+            granted_right.privilege_type, granted_right.target, granted_right.grantee, granted_right.grant_option
         );
     end loop;
 
-    -- each view that reads the live tables is made again from its text, whose names mean the new tables after the swap
+    -- Views that read the live tables must follow the swap. Each is made again from its own text: after the swap, the
+    -- names in this text mean the new tables
     create temporary table views_to_follow on commit drop as
     select distinct
         reader.oid::regclass::text as name,
@@ -52,11 +54,13 @@ begin
     inner join pg_catalog.pg_class as live_table on pg_depend.refobjid = live_table.oid
     where live_table.relnamespace = live_id;
     if live_id is not null then
-        execute format('alter schema %I rename to %I', live, old);
+        execute format('alter schema %I rename to %I', live_name, old_name);
     end if;
-    execute format('alter schema %I rename to %I', incoming, live);
-    for followed in select name, options, definition from pg_temp.views_to_follow loop
-        execute format('create or replace view %s%s as %s', followed.name, followed.options, followed.definition);
+    execute format('alter schema %I rename to %I', incoming_name, live_name);
+    for view_to_follow in select name, options, definition from pg_temp.views_to_follow loop
+        execute format(
+            'create or replace view %s%s as %s', view_to_follow.name, view_to_follow.options, view_to_follow.definition
+        );
     end loop;
 end
 $swap$

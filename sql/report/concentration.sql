@@ -1,5 +1,5 @@
--- The items in ten groups of equal size, from the most popular to the least popular: each group's share of all
--- popularity, and its share of all places in visitors' lists
+-- How much recommendations concentrate on popular items: the items in ten groups of equal size, from the most popular
+-- to the least popular, each with its share of all popularity and its share of all places in visitors' lists
 with places_of_items as (
     select item_id, count(*) as places
     from recommendations.visitor_recommendations

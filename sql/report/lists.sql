@@ -1,4 +1,4 @@
--- The first ten places in the lists of the twenty visitors that the query visitors draws
+-- The first ten rows of the lists of twenty visitors, the same as those that visitors.sql draws
 with sampled_visitors as (
     select visitor_id
     from recommendations.visitor_recommendations

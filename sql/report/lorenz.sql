@@ -1,5 +1,5 @@
--- Two Lorenz curves in at most 100 steps. Items are ordered from the least popular to the most popular, or by their
--- places in lists; a point says which share of all popularity, or of all places, the first items have together
+-- Two Lorenz curves, each of at most 100 points: one of the popularity of items, one of their places in lists. Items
+-- are sorted from the least to the most of it. A point says which share of the total the items up to it have together
 with places_of_items as (
     select item_id, count(*) as places
     from recommendations.visitor_recommendations

@@ -1,5 +1,6 @@
--- The outcomes of the lists of each model and arm by day, over all ranks together, with Wilson's interval of the rate
-with daily_totals as (
+-- The outcomes by day of the lists of each model and arm, all ranks together: how many places were followed by an
+-- event, with Wilson's interval of the rate
+with daily_counts as (
     select
         day, placement, case when arm = 'control' then 'control: ' else '' end || model as lists, event_type, evidence,
         sum(places)::double as places, sum(followed)::double as followed, sum(revenue) as revenue
@@ -9,15 +10,20 @@ with daily_totals as (
 ),
 
 daily_rates as (
-    select *, followed / places as rate, 1.959964 * 1.959964 / places as spread
-    from daily_totals
+    select
+        *,
+        followed / places as rate,
+        1.959964 * 1.959964 / places as z_squared_over_places,
+        rate + z_squared_over_places / 2 as middle,
+        z_squared_over_places * (rate * (1 - rate) + z_squared_over_places / 4) as squared_half_width
+    from daily_counts
     where places > 0
 )
 
 select
     day, placement, lists, event_type, evidence, places::bigint as places, followed::bigint as followed, rate,
-    (rate + spread / 2 - sqrt(greatest(0, spread * (rate * (1 - rate) + spread / 4)))) / (1 + spread) as rate_low,
-    (rate + spread / 2 + sqrt(greatest(0, spread * (rate * (1 - rate) + spread / 4)))) / (1 + spread) as rate_high,
+    (middle - sqrt(greatest(0, squared_half_width))) / (1 + z_squared_over_places) as rate_low,
+    (middle + sqrt(greatest(0, squared_half_width))) / (1 + z_squared_over_places) as rate_high,
     revenue
 from daily_rates
 order by day, placement, event_type, evidence, lists;

@@ -1,4 +1,4 @@
--- The numbers of events and items that were rejected, by reason
+-- The number of rejected events and of rejected items for each reason
 select 'events' as feed, reason, count(*) as row_count
 from staging.rejected_events
 group by reason

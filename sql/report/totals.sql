@@ -1,4 +1,4 @@
--- The numbers of all items, of available ones, of those with an embedding, and of those in a visitor's list
+-- The number of items in the catalogue, of available ones, of those with an embedding, and of those in a visitor's list
 select
     count(*) as items,
     count(*) filter (where available) as available,

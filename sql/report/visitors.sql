@@ -1,4 +1,4 @@
--- The ten newest items of each of twenty visitors, who are drawn by a hash, so that each night draws the same ones
+-- The ten newest items of the sequences of twenty visitors, who are drawn by a hash, so that each night draws the same
 with sampled_visitors as (
     select visitor_id
     from recommendations.visitor_recommendations

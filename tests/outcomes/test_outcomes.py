@@ -134,11 +134,11 @@ def test_a_rate_has_wilsons_interval(tables):
 
 # as people would mistype the SQL
 FAULTS = [
-    ("listed_places.live_from <= events.event_at", "listed_places.live_from < events.event_at"),
-    ("(listed_places.live_until is null or listed_places.live_until > events.event_at)", "true"),
-    ("listed_places.live_until > events.event_at", "listed_places.live_until >= events.event_at"),
+    ("live_places.live_from <= events.event_at", "live_places.live_from < events.event_at"),
+    ("(live_places.live_until is null or live_places.live_until > events.event_at)", "true"),
+    ("live_places.live_until > events.event_at", "live_places.live_until >= events.event_at"),
     ("order by impressions.shown_at desc", "order by impressions.shown_at"),
-    ("impressions.shown_at < lists.live_until", "true"),
+    ("or impressions.shown_at < lists.live_until", "or true"),
     ("outcome_windows.arm <> lists.arm", "false"),
     ("experiments.ends_at is null", "true"),
     ("partition by events.event_key, impressions.placement", "partition by events.event_key"),

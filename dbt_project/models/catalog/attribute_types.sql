@@ -1,4 +1,4 @@
-with typed_values as (
+with attribute_values as (
     select 'item' as subject, unnest({{ attribute_members('attributes') }}) as member
     from {{ ref('stg_items') }}
     union all
@@ -6,9 +6,9 @@ with typed_values as (
     from {{ ref('stg_visitors') }}
 ),
 
-kinds_of_values as (
+attribute_values_with_kinds as (
     select *, {{ attribute_value_kind('member') }} as kind
-    from typed_values
+    from attribute_values
 )
 
 select
@@ -17,5 +17,5 @@ select
     {{ attribute_type('kind') }} as type,
     count(*) as value_count,
     min(member['text']) as example
-from kinds_of_values
+from attribute_values_with_kinds
 group by subject, member['name']

@@ -11,9 +11,9 @@ select
     coalesce(vectors.status, 'missing') as status,
     vectors.error,
     older_vectors.item_id is not null as has_older_vector,
-    -- an item keeps its missing_since as long as it waits with the same text for a vector of the same model
+    -- an item keeps its missing_since as long as its text and the embedding model stay the same
     {% if is_incremental() -%}
-    coalesce(known_items.missing_since, '{{ run_started_at }}'::timestamptz) as missing_since,
+    coalesce(waiting_items.missing_since, '{{ run_started_at }}'::timestamptz) as missing_since,
     {%- else -%}
     '{{ run_started_at }}'::timestamptz as missing_since,
     {%- endif %}
@@ -24,9 +24,9 @@ left join {{ source('ml', 'embeddings') }} as vectors
 left join {{ ref('item_embedding_keys') }} as older_vectors
     on texts.item_id = older_vectors.item_id and {{ is_active_embedding('older_vectors') }}
 {% if is_incremental() -%}
-left join {{ this }} as known_items
+left join {{ this }} as waiting_items
     on
-        texts.item_id = known_items.item_id and texts.text_hash = known_items.text_hash
-        and {{ is_active_embedding('known_items') }}
+        texts.item_id = waiting_items.item_id and texts.text_hash = waiting_items.text_hash
+        and {{ is_active_embedding('waiting_items') }}
 {% endif -%}
 where texts.text_status <> 'empty' and vectors.embedding is null

@@ -8,10 +8,10 @@
 ) }}
 -- depends_on: {{ ref('embed_items') }}
 
--- Each item's text_hash: the key of its vector in ml.embeddings. An item keeps the key of its older text until the new
--- text has a vector. A full refresh is off, because only this table knows which older text an item had. In the
--- warehouse the table keeps the name catalog.item_vectors: under another name dbt would make a new table without the
--- older keys, and users query this name.
+-- Each item's text_hash, which is the key of the item's vector in ml.embeddings. An item keeps the key of its older
+-- text until the new text has a vector. Only this table knows which older text an item had, so a full refresh doesn't
+-- build it anew. In the warehouse it keeps the name catalog.item_vectors, which users query; under another name dbt
+-- would make a new table without the older keys.
 select
     texts.item_id,
     vectors.embedding_model,

@@ -7,7 +7,7 @@ select
     vectors.text_hash,
     {{ as_embedding_array('vectors.embedding') }} as embedding,
     vectors.created_at as embedded_at,
-    -- is_current is false while the item's present text has no vector and the vector of an older text stands in
+    -- is_current is false as long as the item's present text has no vector, and the row has the vector of an older text
     vectors.text_hash = texts.text_hash as is_current
 from {{ ref('item_embedding_keys') }} as keys
 inner join {{ ref('item_texts') }} as texts on keys.item_id = texts.item_id

@@ -1,21 +1,21 @@
-{% set template = var('item_text_template') %}
-{% if template is string or not template %}
+{% set template_parts = var('item_text_template') %}
+{% if template_parts is string or not template_parts %}
 {% do exceptions.raise_compiler_error("item_text_template is a list of parts, such as ['{title}', 'by {brand}']") %}
 {% endif %}
-{% set parts = [] %}
-{% for part in template %}{% do parts.append(item_text_part(part)) %}{% endfor %}
-{% set cut_fields = ['false'] %}
-{% for field in ['title', 'brand', 'category', 'description'] if '{' ~ field ~ '}' in template | join %}
-{% do cut_fields.append('coalesce(' ~ reaches_text_limit(field) ~ ', false)') %}
+{% set part_expressions = [] %}
+{% for template_part in template_parts %}{% do part_expressions.append(item_text_part(template_part)) %}{% endfor %}
+{% set cut_conditions = ['false'] %}
+{% for field in ['title', 'brand', 'category', 'description'] if '{' ~ field ~ '}' in template_parts | join %}
+{% do cut_conditions.append('coalesce(' ~ reaches_text_limit(field) ~ ', false)') %}
 {% endfor %}
 
 with rendered_texts as (
-    -- a part of the template is null for an item that lacks a field of the part, and concat_ws leaves the part out
+    -- a part of the template is null for an item that lacks a field of the part; concat_ws leaves nulls out
     select
         item_id,
-        concat_ws('. ', {{ parts | join(', ') }}) as text,
-        {{ length_prefixed_hash(parts) }} as text_hash,
-        {{ cut_fields | join(' or ') }} as is_cut
+        concat_ws('. ', {{ part_expressions | join(', ') }}) as text,
+        {{ length_prefixed_hash(part_expressions) }} as text_hash,
+        {{ cut_conditions | join(' or ') }} as is_cut
     from {{ ref('items') }}
 )
 
@@ -28,5 +28,5 @@ select
         when is_cut then 'cut'
         else 'ok'
     end as text_status,
-    {{ text_literals([template | string ~ ' cleaning ' ~ cleaning_version()]) }} as template_version
+    {{ text_literals([template_parts | string ~ ' cleaning ' ~ cleaning_version()]) }} as template_version
 from rendered_texts

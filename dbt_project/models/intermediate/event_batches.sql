@@ -8,8 +8,8 @@ with new_events as (
     from {{ ref('int_events_checked') }}
     where
         batch_id > {{ build_bound('event_batches_last_build', 0) }}
-        -- The events of these batches are old: `nextmart forget` has given them a new batch_id, so that the next build
-        -- processes them again. They belong to people who stay.
+        -- The events of these batches are not new. `nextmart forget` deletes a person; it gives a new batch_id to the
+        -- old events of other people in the same sessions, so that the next build makes these sessions again
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }})
 ),
 
@@ -26,15 +26,15 @@ new_batches as (
     group by batch_id
 ),
 
-seen_event_times as (
-    -- for each build, the newest event time of all earlier builds; several builds may be new to event_batches, because
-    -- earlier runs of dbt may have been interrupted
+newest_earlier_event_times as (
+    -- for each new build, the time of the newest event of all earlier builds; there can be several new builds, because
+    -- earlier runs of dbt may have been interrupted before event_batches
     select
         batch_id,
         greatest(
             max(newest_event_at) over (order by batch_id rows between unbounded preceding and 1 preceding),
             {% if is_incremental() %}(select max(newest_event_at) from {{ this }}){% else %}null{% endif %}
-        ) as seen_until
+        ) as newest_earlier_event_at
     from new_batches
 ),
 
@@ -44,19 +44,21 @@ late_event_counts as (
         new_events.batch_id,
         count(*) as late_count,
         count(*) filter (
-            where new_events.event_at < seen_event_times.seen_until - interval '{{ var("lateness_window_days") }} days'
+            where new_events.event_at
+            < newest_earlier_event_times.newest_earlier_event_at - interval '{{ var("lateness_window_days") }} days'
         ) as very_late_count
     from new_events
-    inner join seen_event_times on new_events.batch_id = seen_event_times.batch_id
+    inner join newest_earlier_event_times on new_events.batch_id = newest_earlier_event_times.batch_id
     where
         new_events.is_usable
-        and new_events.event_at < seen_event_times.seen_until - {{ minutes(var('late_event_minutes')) }}
+        and new_events.event_at
+        < newest_earlier_event_times.newest_earlier_event_at - {{ interval_of_minutes(var('late_event_minutes')) }}
     group by new_events.batch_id
 ),
 
 arrival_progress as (
-    -- newest_loaded_at: the latest arrival time that a build has read so far; settled_until: the arrival time before
-    -- which no later build looks for rows
+    -- newest_loaded_at: the latest arrival time that a build has read so far; settled_until: the arrival time from
+    -- which on the next build reads rows
     select max(loaded_at) as newest_loaded_at, {{ settled_until() }} as settled_until
     from {{ ref('int_events_checked') }}
 ){% if is_incremental() %},
@@ -78,14 +80,14 @@ select
     ) as waiting_count,
     arrival_progress.settled_until,
     (
-        -- settled_count counts the rows that arrived before settled_until; if such rows are added later, the next
-        -- build reads all rows again
+        -- settled_count counts the rows that arrived before settled_until; if the next build finds more of them, it
+        -- reads all rows again
         select count(*) from {{ source('raw', 'events') }}
         where loaded_at < (select settled_until from arrival_progress)
     ) as settled_count,
     {% if is_incremental() %}
-    -- slipped_count counts rows that appeared since the previous build with an arrival before the previous build's
-    -- settled_until; because of them this build has read all rows again
+    -- slipped_count counts the rows that appeared since the previous build, although they have an arrival time before
+    -- that build's settled_until; because of them, this build has read all rows again
     greatest(0, (
         select count(*) from {{ source('raw', 'events') }}
         where loaded_at < (select settled_until from previous_batch)

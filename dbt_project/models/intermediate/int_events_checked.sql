@@ -1,12 +1,12 @@
 {#
 Judges every raw event once: it is usable, waits for its item, or is rejected with a reason.
 1. A build reads the new arrivals from int_events_typed, and rejects an event whose item the catalogue lacks.
-2. Of several rows of one event, by the columns in `event_identity`, the first to arrive is kept. A later row is dropped
-   if its compared columns are the same, else rejected as duplicate_event_id.
+2. Rows that agree in the columns of `event_identity` are rows of one event, of which the first to arrive is kept. A
+   later row is dropped if it says the same, else rejected as duplicate_event_id.
 3. An event that was rejected for its unknown item becomes usable in the first build whose catalogue has the item.
 4. Builds overlap: each build reads the last arrivals of earlier builds again, because a slow transaction may have
-   committed more rows with those arrival times. Rule 2 and the row_key of rejected rows keep out the rows that
-   earlier builds have judged.
+   committed more rows with those arrival times. Rows that earlier builds have judged are not judged twice, because of
+   rule 2 and of the row_key of rejected rows.
 5. batch_id is the number of the build. Models that read int_events_checked select their new rows by batch_id.
 #}
 {{ config(
@@ -31,9 +31,9 @@ with new_events_with_reject_reasons as (
 ),
 
 {% if is_incremental() %}
-earlier_rows_of_new_keys as (
-    -- events of earlier builds whose key occurs in a new row too; the dbt var `null_words` is applied again, because it
-    -- may have had fewer words in those builds
+earlier_rows_of_new_events as (
+    -- the rows of earlier builds for events that have new rows too; their ids are compared with `null_words` again,
+    -- because this dbt var may have had fewer words in those builds
     select
         * exclude (row_key, raw_row, batch_id) replace (
             {{ null_word_as_null('user_id') }} as user_id,
@@ -47,24 +47,24 @@ earlier_rows_of_new_keys as (
 ),
 {% endif %}
 
-repeated_keys as (
-    -- keys of events that occur in several rows; an event with one row needs no comparison of rows
+repeated_event_keys as (
+    -- keys of the events with several rows; only these need a comparison of rows
     select {{ event_key() }} as event_key from new_events_with_reject_reasons
     where {{ event_key() }} is not null
     group by event_key
     having count(*) > 1
     {% if is_incremental() %}
     union
-    select {{ event_key() }} as event_key from earlier_rows_of_new_keys
+    select {{ event_key() }} as event_key from earlier_rows_of_new_events
     {% endif %}
 ),
 
 repeated_events as (
     select * from new_events_with_reject_reasons
-    where {{ is_usable_once_item_is_known() }} and {{ event_key() }} in (select event_key from repeated_keys)
+    where {{ is_usable_once_item_is_known() }} and {{ event_key() }} in (select event_key from repeated_event_keys)
     {% if is_incremental() %}
     union all by name
-    select * from earlier_rows_of_new_keys
+    select * from earlier_rows_of_new_events
     {% endif %}
 ),
 
@@ -83,7 +83,7 @@ kept_events as (
     select * from new_events_with_reject_reasons
     where
         {{ is_usable_once_item_is_known() }}
-        and {{ event_key() }} not in (select event_key from repeated_keys)
+        and {{ event_key() }} not in (select event_key from repeated_event_keys)
 
     union all by name
     select * exclude (compared_columns, arrival_rank, kept_compared_columns) from repeated_events_by_arrival
@@ -103,7 +103,7 @@ rejected_rows as (
     where reject_reason <> 'unknown_item'
 
     union all by name
-    -- a later row of an event is dropped if its compared columns are the same as those of the kept row, else it is rejected
+    -- the later rows of an event that differ from the kept row; those that don't differ are dropped
     select distinct
         * exclude (compared_columns, arrival_rank, kept_compared_columns) replace ('duplicate_event_id' as reject_reason)
     from repeated_events_by_arrival
@@ -114,7 +114,7 @@ events_with_row_keys as (
     select *, {{ event_key() }} as row_key from kept_events
 
     union all by name
-    -- a rejected row may lack an event_id, or share it with the event that was kept
+    -- a rejected row needs a key of its own: it may lack an event_id, or have that of an event that was kept
     select
         *,
         'rejected-' || md5({{ raw_event_json() }}::varchar || coalesce(loaded_at::varchar, '')) as row_key
@@ -135,7 +135,8 @@ select
     reject_reason,
     case when reject_reason is not null then {{ raw_event_json() }} end as raw_row,
     row_key,
-    -- a deletion by `nextmart forget` takes a batch_id too: after it, the newest build may have no row left
+    -- the next number after those of all builds and deletions; `nextmart forget` takes a batch_id for each deletion,
+    -- and may have deleted all rows of the newest build
     {% if is_incremental() %}
     (
         select

@@ -4,8 +4,8 @@ with arrived_events as (
     select *
     from {{ source('raw', 'events') }}
     where
-        -- a build of int_events_checked reads only the arrivals that its pre-hooks chose; any other query of
-        -- int_events_typed reads all arrivals
+        -- the pre-hooks of int_events_checked choose the arrivals that its build reads; any other query of
+        -- int_events_typed reads all of them
         loaded_at is null
         or loaded_at between {{ build_bound('earliest_arrival_to_read', "'-infinity'::timestamptz") }}
         and {{ build_bound('latest_arrival_to_read', "'infinity'::timestamptz") }}
@@ -31,7 +31,7 @@ trimmed_events as (
     from arrived_events
 ),
 
-events_without_null_words as (
+events_with_null_words_as_null as (
     select
         * replace (
             {{ null_word_as_null('visitor_id') }} as visitor_id,
@@ -48,7 +48,7 @@ events_without_null_words as (
 typed_events as (
     select
         * replace (
-            -- raw_event_json shows the ids as they were loaded, if one of them is a word that means null
+            -- loaded_ids is kept only if an id was one of `null_words`: raw_event_json then shows the ids as loaded
             case
                 when
                     loaded_ids is distinct from struct_pack(
@@ -59,12 +59,13 @@ typed_events as (
             end as loaded_ids
         ),
         {{ to_timestamp_utc('event_at_text') }} as event_at
-    from events_without_null_words
+    from events_with_null_words_as_null
 )
 
 select
     *,
-    -- reject_reason is the first reason that applies to the event; null tests come before comparisons
+    -- reject_reason is the first reason that applies; tests for null come first, because a comparison with null never
+    -- applies
     case
         when event_id is null then 'missing_event_id'
         when visitor_id is null then 'missing_visitor_id'
@@ -74,7 +75,7 @@ select
         when event_at_text is null then 'missing_event_at'
         when event_at is null then 'unparsable_event_at'
         when event_at < cast('{{ var("earliest_event_at") }}' as timestamptz) then 'event_at_too_early'
-        when event_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then 'event_at_in_future'
+        when event_at > loaded_at + {{ interval_of_minutes(var('clock_skew_minutes')) }} then 'event_at_in_future'
         {% if var('known_event_types') %}
         when event_type not in ({{ text_literals(var('known_event_types')) }}) then 'unknown_event_type'
         {% endif %}

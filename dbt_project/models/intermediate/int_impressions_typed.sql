@@ -31,7 +31,7 @@ typed_rows as (
     from arrived_rows
 ),
 
-rows_with_numbers as (
+rows_with_ranks_and_propensities as (
     select
         *,
         {{ to_rank('rank_text') }} as rank,
@@ -56,9 +56,9 @@ select
         when shown_at_text is null then 'missing_shown_at'
         when shown_at is null then 'unparsable_shown_at'
         when shown_at < cast('{{ var("earliest_event_at") }}' as timestamptz) then 'shown_at_too_early'
-        when shown_at > loaded_at + {{ minutes(var('clock_skew_minutes')) }} then 'shown_at_in_future'
+        when shown_at > loaded_at + {{ interval_of_minutes(var('clock_skew_minutes')) }} then 'shown_at_in_future'
         when rank_text is not null and rank is null then 'unreadable_rank'
         when propensity_text is not null and propensity is null then 'unreadable_propensity'
     end as reject_reason,
     raw_row
-from rows_with_numbers
+from rows_with_ranks_and_propensities

@@ -14,19 +14,25 @@ unusable_rows as (
 ),
 
 rows_in_conflict as (
-    -- rows whose impression_id an earlier row has, with other values in the other columns
-    select rows.impression_id, 'duplicate_impression_id' as reason, null as file, null as line, rows.raw_row, rows.loaded_at
-    from {{ ref('int_impressions_typed') }} as rows
-    inner join {{ ref('stg_impressions') }} as kept on rows.impression_id = kept.impression_id
+    -- rows that have the impression_id of an earlier row, but say something else
+    select
+        later_rows.impression_id,
+        'duplicate_impression_id' as reason,
+        null as file,
+        null as line,
+        later_rows.raw_row,
+        later_rows.loaded_at
+    from {{ ref('int_impressions_typed') }} as later_rows
+    inner join {{ ref('stg_impressions') }} as kept_rows on later_rows.impression_id = kept_rows.impression_id
     where
-        rows.reject_reason is null
+        later_rows.reject_reason is null
         and (
-            rows.visitor_id <> kept.visitor_id
-            or rows.placement <> kept.placement
-            or rows.item_id <> kept.item_id
-            or rows.rank is distinct from kept.rank
-            or rows.shown_at <> kept.shown_at
-            or rows.propensity is distinct from kept.propensity
+            later_rows.visitor_id <> kept_rows.visitor_id
+            or later_rows.placement <> kept_rows.placement
+            or later_rows.item_id <> kept_rows.item_id
+            or later_rows.rank is distinct from kept_rows.rank
+            or later_rows.shown_at <> kept_rows.shown_at
+            or later_rows.propensity is distinct from kept_rows.propensity
         )
 )
 

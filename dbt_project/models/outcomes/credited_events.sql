@@ -1,8 +1,8 @@
--- A table, since two models read it
+-- This model is a table instead of a view, because two models read it.
 {{ config(materialized='table') }}
 
--- an event is an outcome of the latest impression before it, of the same visitor, item and placement, even if that
--- impression belongs to no list
+-- an event is credited to the latest impression before it that has the same visitor, item and placement, even if no
+-- list put the item there
 select impressions.impression_id, events.event_type, events.revenue
 from {{ ref('outcome_events') }} as events
 inner join {{ ref('stg_impressions') }} as impressions

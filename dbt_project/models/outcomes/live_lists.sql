@@ -1,26 +1,26 @@
 -- This model is a table instead of a view, because many steps read it.
 {{ config(materialized='table') }}
 
-with newest_moment as (
-    select max(moment) as moment
+with newest_time as (
+    select max(newest_at) as newest_at
     from (
-        select max(event_at) as moment from {{ ref('session_items') }}
+        select max(event_at) as newest_at from {{ ref('session_items') }}
         union all
-        select max(live_from) as moment from {{ source('ml', 'published_lists') }}
-    ) as moments
+        select max(live_from) as newest_at from {{ source('ml', 'published_lists') }}
+    ) as newest_times
 ),
 
 recent_lists as (
-    -- A list that is no longer live is deleted after a while. So of early days only the lists that stayed live for long
-    -- are left, and such days must not count: only the newest `outcome_days` days do
+    -- Only the newest `outcome_days` days count. Lists that are no longer live are deleted after a while, so that
+    -- earlier days have only those lists left that stayed live for long
     select
-        published.*,
+        published_lists.*,
         greatest(
-            published.live_from,
-            {{ start_of_day(day_of('newest_moment.moment') ~ ' - ' ~ var('outcome_days') ~ ' + 1') }}
-        ) as counts_from
-    from {{ source('ml', 'published_lists') }} as published
-    cross join newest_moment
+            published_lists.live_from,
+            {{ start_of_day(day_of('newest_time.newest_at') ~ ' - ' ~ var('outcome_days') ~ ' + 1') }}
+        ) as first_counted_at
+    from {{ source('ml', 'published_lists') }} as published_lists
+    cross join newest_time
 )
 
 select
@@ -31,8 +31,8 @@ select
     lists.model,
     lists.model_version,
     lists.arm,
-    lists.counts_from as live_from,
+    lists.first_counted_at as live_from,
     lists.live_until
 from recent_lists as lists
 anti join {{ ref('bot_visitors') }} as bots on lists.visitor_id = bots.visitor_id
-where lists.live_until is null or lists.counts_from < lists.live_until
+where lists.live_until is null or lists.first_counted_at < lists.live_until

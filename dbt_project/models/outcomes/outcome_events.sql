@@ -1,9 +1,9 @@
--- The events that count as outcomes, since the window before the first live list. This model is a table instead of a
--- view, because many steps read it.
+-- The events that count as outcomes. They begin one outcome window before the first live list, because uplift compares
+-- what visitors did before and after. This model is a table instead of a view, because many steps read it.
 {{ config(materialized='table') }}
 
-with prices as (
-    -- an event that is older than the first known price of its item is valued at that price
+with price_periods as (
+    -- the first known price of an item also holds for all earlier events on the item
     select
         item_id,
         price,
@@ -15,7 +15,7 @@ with prices as (
     from {{ ref('item_history') }}
 ),
 
-first_list as (
+earliest_outcome_time as (
     select min(live_from) - {{ outcome_window() }} as event_at from {{ ref('live_lists') }}
 )
 
@@ -25,13 +25,13 @@ select
     events.item_id,
     events.event_type,
     events.event_at,
-    case when {{ is_event_type_of_kind('bought', 'events.event_type') }} then prices.price end as revenue
+    case when {{ is_event_type_of_basket_kind('bought', 'events.event_type') }} then price_periods.price end as revenue
 from {{ ref('session_items') }} as events
-inner join first_list on events.event_at >= first_list.event_at
+inner join earliest_outcome_time on events.event_at >= earliest_outcome_time.event_at
 anti join {{ ref('bot_visitors') }} as bots on events.visitor_id = bots.visitor_id
-left join prices
+left join price_periods
     on
-        events.item_id = prices.item_id
-        and events.event_at >= prices.valid_from
-        and events.event_at < prices.valid_until
+        events.item_id = price_periods.item_id
+        and events.event_at >= price_periods.valid_from
+        and events.event_at < price_periods.valid_until
 where {{ is_outcome_event_type('events.event_type') }}

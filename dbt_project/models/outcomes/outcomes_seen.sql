@@ -1,11 +1,11 @@
-{% set place = 'placement, model, arm, rank' %}
+{% set place_columns = 'placement, model, arm, rank' %}
 
 with newest_event as (
     -- days end at the newest event, not at the clock, because events of later days may still be loaded
     select max(event_at) as event_at from {{ ref('session_items') }}
 ),
 
-listed_places as (
+live_places as (
     -- each place of each list, with the first and the last day on which a visitor could see the place
     select
         lists.*,
@@ -15,91 +15,96 @@ listed_places as (
     inner join newest_event on lists.live_from <= newest_event.event_at
 ),
 
-places_with_visitor_starts as (
-    -- the first day on which each place adds its visitor to the visitors: a visitor with several lists on a day counts
-    -- once
+places_with_first_counted_days as (
+    -- visitor_first_counted_on: the first day on which a place adds its visitor to the number of visitors. Days on which
+    -- an earlier list of the visitor had the same place are left to the earlier list, so that each visitor counts once
     select
         *,
         greatest(
             starts_on,
             max(ends_on) over (
-                partition by {{ place }}, visitor_id order by live_from rows between unbounded preceding and 1 preceding
+                partition by {{ place_columns }}, visitor_id order by live_from
+                rows between unbounded preceding and 1 preceding
             ) + 1
-        ) as visitor_starts_on
-    from listed_places
+        ) as visitor_first_counted_on
+    from live_places
 ),
 
-count_changes as (
-    -- how many places and visitors each day has more than the day before; their running sums are the numbers of the
-    -- days
-    select {{ place }}, starts_on as day, 1 as places, 0 as visitors from listed_places
+place_count_changes as (
+    -- by how many the numbers of places and of visitors change from one day to the next; the sum of all changes up to a
+    -- day is the number of that day
+    select {{ place_columns }}, starts_on as day, 1 as places, 0 as visitors from live_places
     union all
-    select {{ place }}, ends_on + 1 as day, -1 as places, 0 as visitors from listed_places
+    select {{ place_columns }}, ends_on + 1 as day, -1 as places, 0 as visitors from live_places
     union all
-    select {{ place }}, visitor_starts_on as day, 0 as places, 1 as visitors from places_with_visitor_starts
-    where visitor_starts_on <= ends_on
+    select {{ place_columns }}, visitor_first_counted_on as day, 0 as places, 1 as visitors
+    from places_with_first_counted_days
+    where visitor_first_counted_on <= ends_on
     union all
-    select {{ place }}, ends_on + 1 as day, 0 as places, -1 as visitors from places_with_visitor_starts
-    where visitor_starts_on <= ends_on
+    select {{ place_columns }}, ends_on + 1 as day, 0 as places, -1 as visitors
+    from places_with_first_counted_days
+    where visitor_first_counted_on <= ends_on
     union all
-    -- days without a change get a row too
-    select {{ place }}, {{ unnested_days('min(starts_on)', 'max(ends_on)') }} as day, 0 as places, 0 as visitors
-    from listed_places
-    group by {{ place }}
+    -- a row without a change for each day, so that no day is missing
+    select {{ place_columns }}, {{ unnested_days('min(starts_on)', 'max(ends_on)') }} as day, 0 as places, 0 as visitors
+    from live_places
+    group by {{ place_columns }}
 ),
 
-daily_count_changes as (
-    select {{ place }}, day, sum(places) as places, sum(visitors) as visitors
-    from count_changes
-    group by {{ place }}, day
+place_count_changes_by_day as (
+    select {{ place_columns }}, day, sum(places) as places, sum(visitors) as visitors
+    from place_count_changes
+    group by {{ place_columns }}, day
 ),
 
-list_days as (
+place_counts_by_day as (
     select
-        {{ place }}, day,
-        sum(places) over (partition by {{ place }} order by day)::bigint as places,
-        sum(visitors) over (partition by {{ place }} order by day)::bigint as visitors
-    from daily_count_changes
+        {{ place_columns }}, day,
+        sum(places) over (partition by {{ place_columns }} order by day)::bigint as places,
+        sum(visitors) over (partition by {{ place_columns }} order by day)::bigint as visitors
+    from place_count_changes_by_day
 ),
 
 followed_events as (
-    -- events on an item while its visitor could see it in a list; the event is an outcome of the list's days from
-    -- first_day to the day of the event, because the windows of earlier days have passed
+    -- Events on an item while the visitor could see the item in a list. The event is an outcome of the list's days from
+    -- first_outcome_day to the day of the event: for earlier days, it comes after the end of the outcome window
     select
-        {{ place }}, listed_places.visitor_id, listed_places.live_from, events.event_type, events.revenue,
+        {{ place_columns }}, live_places.visitor_id, live_places.live_from, events.event_type, events.revenue,
         {{ day_of('events.event_at') }} as day,
         case
-            when listed_places.live_from > events.event_at - {{ outcome_window() }} then listed_places.starts_on
+            when live_places.live_from > events.event_at - {{ outcome_window() }} then live_places.starts_on
             else {{ day_of('events.event_at - ' ~ outcome_window()) }} + 1
-        end as first_day
-    from listed_places
+        end as first_outcome_day
+    from live_places
     inner join {{ ref('outcome_events') }} as events
         on
-            listed_places.visitor_id = events.visitor_id
-            and listed_places.item_id = events.item_id
-            and listed_places.live_from <= events.event_at
-            and (listed_places.live_until is null or listed_places.live_until > events.event_at)
+            live_places.visitor_id = events.visitor_id
+            and live_places.item_id = events.item_id
+            and live_places.live_from <= events.event_at
+            and (live_places.live_until is null or live_places.live_until > events.event_at)
 ),
 
 followed_places as (
-    select distinct {{ place }}, visitor_id, live_from, event_type, {{ unnested_days('first_day', 'day') }} as day
+    select distinct
+        {{ place_columns }}, visitor_id, live_from, event_type,
+        {{ unnested_days('first_outcome_day', 'day') }} as day
     from followed_events
 ),
 
-followed_counts as (
-    select {{ place }}, day, event_type, count(*) as followed
+followed_place_counts as (
+    select {{ place_columns }}, day, event_type, count(*) as followed
     from followed_places
-    group by {{ place }}, day, event_type
+    group by {{ place_columns }}, day, event_type
 ),
 
 event_counts as (
     -- each event counts once in a placement, on the day of the event
     select
-        {{ place }}, day, event_type,
+        {{ place_columns }}, day, event_type,
         count(*) as events, count(revenue) as priced_events, sum(revenue) as revenue
     from followed_events
-    group by {{ place }}, day, event_type
+    group by {{ place_columns }}, day, event_type
 )
 
-{{ outcome_rows(ref('outcome_events'), 'followed_counts', 'event_counts') }}
-where list_days.places > 0
+{{ outcome_rows(ref('outcome_events'), 'followed_place_counts', 'event_counts') }}
+where place_counts_by_day.places > 0

@@ -1,5 +1,5 @@
--- The impressions of items in the list that was live for the visitor. Impressions of other items, or of a list that had
--- been replaced, are left out, because they say nothing of the list.
+-- The impressions whose item was in the list that was live for the visitor then. Other impressions say nothing of a
+-- list, and are left out: their item is in no list of the visitor, or in one that had been replaced before.
 select
     impressions.impression_id,
     lists.placement,

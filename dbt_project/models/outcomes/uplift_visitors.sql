@@ -3,7 +3,8 @@ with newest_event as (
 ),
 
 experiments as (
-    -- an experiment lasts while visitors have lists of the control, since only then the arms can be compared
+    -- the experiment of a placement lasts as long as visitors have lists of the control, because only then the arms can
+    -- be compared
     select
         placement,
         min(live_from) as starts_at,
@@ -14,8 +15,8 @@ experiments as (
 ),
 
 exposures as (
-    -- in a placement with impressions of its lists, visitors enter with the impressions; else with the lists they could
-    -- see
+    -- What makes a visitor enter an experiment: an impression of an item in the visitor's list. In a placement without
+    -- such impressions, it is a live list, which the visitor could see
     select placement, visitor_id, arm, shown_at as exposed_from, shown_at as exposed_until
     from {{ ref('shown_places') }}
     union all
@@ -42,28 +43,29 @@ experiment_entries as (
 outcome_windows as (
     select
         experiment_entries.*,
-        experiment_entries.entered_at - {{ outcome_window() }} as window_before,
-        experiment_entries.entered_at + {{ outcome_window() }} as window_after
+        experiment_entries.entered_at - {{ outcome_window() }} as window_before_starts_at,
+        experiment_entries.entered_at + {{ outcome_window() }} as window_after_ends_at
     from experiment_entries
 ),
 
 visitors_with_passed_windows as (
-    -- visitors whose whole window lies in the experiment and in days that are over; day is the last day of the window
-    select outcome_windows.*, {{ day_of("outcome_windows.window_after - interval '1 microsecond'") }} as day
+    -- visitors whose window after the entry ended while the experiment lasted, on a day that is over; day is the last
+    -- day of that window
+    select outcome_windows.*, {{ day_of("outcome_windows.window_after_ends_at - interval '1 microsecond'") }} as day
     from outcome_windows
     inner join experiments on outcome_windows.placement = experiments.placement
     cross join newest_event
-    -- visitors who had lists of both arms within the window are left out, because they say nothing of either arm
+    -- visitors who had lists of both arms within that window are left out, because they say nothing of either arm
     anti join {{ ref('live_lists') }} as lists
         on
             outcome_windows.placement = lists.placement
             and outcome_windows.visitor_id = lists.visitor_id
             and outcome_windows.arm <> lists.arm
-            and outcome_windows.window_after > lists.live_from
+            and outcome_windows.window_after_ends_at > lists.live_from
             and (lists.live_until is null or outcome_windows.entered_at < lists.live_until)
     where
-        (experiments.ends_at is null or outcome_windows.window_after <= experiments.ends_at)
-        and {{ day_of("outcome_windows.window_after - interval '1 microsecond'") }} < {{ day_of('newest_event.event_at') }}
+        (experiments.ends_at is null or outcome_windows.window_after_ends_at <= experiments.ends_at)
+        and {{ day_of("outcome_windows.window_after_ends_at - interval '1 microsecond'") }} < {{ day_of('newest_event.event_at') }}
 ),
 
 measured_events as (
@@ -90,8 +92,8 @@ outcome_amounts as (
     inner join measured_events as events
         on
             visitors.visitor_id = events.visitor_id
-            and visitors.window_before <= events.event_at
-            and visitors.window_after > events.event_at
+            and visitors.window_before_starts_at <= events.event_at
+            and visitors.window_after_ends_at > events.event_at
     group by visitors.placement, visitors.visitor_id, events.measure
 )
 

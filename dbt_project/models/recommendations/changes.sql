@@ -1,4 +1,4 @@
--- This model is a view, so that the new lists are compared with those that are live when `nextmart publish` reads it.
+-- This model is a view: when `nextmart publish` reads it, it compares the new lists with those that are live then.
 {{ config(materialized='view') }}
 
 with new_list_rows as (

@@ -1,15 +1,15 @@
-with first_shown_days as (
-    -- the day of the first impression of each placement's lists; since then, impressions tell what visitors saw
+with first_impression_days as (
+    -- the day of the first impression of each placement's lists; from then on, impressions tell what visitors saw
     select placement, min({{ day_of('shown_at') }}) as day
     from {{ ref('shown_places') }}
     group by placement
 ),
 
-place_counts as (
-    select seen.*, 'could have seen' as evidence
-    from {{ ref('outcomes_seen') }} as seen
-    left join first_shown_days on seen.placement = first_shown_days.placement
-    where first_shown_days.day is null or seen.day < first_shown_days.day
+outcome_counts as (
+    select outcomes_seen.*, 'could have seen' as evidence
+    from {{ ref('outcomes_seen') }} as outcomes_seen
+    left join first_impression_days on outcomes_seen.placement = first_impression_days.placement
+    where first_impression_days.day is null or outcomes_seen.day < first_impression_days.day
     union all
     select *, 'shown' as evidence
     from {{ ref('outcomes_shown') }}
@@ -32,7 +32,7 @@ select
     least(1.0, {{ wilson_bound('followed', 'places', '+') }}) as rate_high,
     -- the revenue is null if there are events, but none of their items has a price
     case
-        when {{ is_event_type_of_kind('bought', 'event_type') }} and (priced_events > 0 or events = 0) then revenue
+        when {{ is_event_type_of_basket_kind('bought', 'event_type') }} and (priced_events > 0 or events = 0) then revenue
     end::double as revenue
-from place_counts
+from outcome_counts
 order by day, placement, model, arm, rank, event_type

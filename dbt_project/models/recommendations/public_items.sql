@@ -1,11 +1,11 @@
 {{ config(alias='items') }}
 
--- This model makes the table recommendations.items. The model is not called items, because the model of catalog.items
--- is.
+-- This model makes the table recommendations.items. The model can't be called items too, because the model of the table
+-- catalog.items has that name.
 with visitor_item_weights as (
-    -- each visitor counts once for an item, with the event of largest weight, so that one who reloads an item's page
-    -- can't make it a bestseller. Bots, and events of other types than `sequence_event_types`, count for first_event_at
-    -- alone
+    -- A visitor counts once for an item, with the event of largest weight, so that a visitor who reloads an item's page
+    -- can't make it a bestseller. Bots, and events whose types are not in `sequence_event_types`, have no weight; they
+    -- only count for first_event_at
     select
         items.item_id,
         min(items.event_at) as first_event_at,

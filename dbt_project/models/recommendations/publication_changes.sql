@@ -1,4 +1,4 @@
--- a view, because `nextmart publish` adds rows after dbt has built: the view shows a publication at once
+-- This model is a view, so that it shows a publication at once: `nextmart publish` adds the row after dbt has built.
 {{ config(materialized='view') }}
 
 select

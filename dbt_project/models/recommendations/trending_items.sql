@@ -1,5 +1,5 @@
 -- depends_on: {{ ref('visitors') }}
-{% set attribute, types = var('trending_attribute'), var('sequence_event_types') %}
+{% set attribute_name, event_types = var('trending_attribute'), var('sequence_event_types') %}
 
 with newest_event as (
     -- windows end at the newest event, not at the clock, because a late feed would empty windows that end at the clock
@@ -10,76 +10,77 @@ trend_windows as (
     {% for days in [1, 7, 28] %}
     select
         {{ days }} as window_days,
-        event_at - {{ hours(24 * days) }} as starts_after,
-        event_at - {{ hours(48 * days) }} as before_starts_after
+        event_at - {{ interval_of_hours(24 * days) }} as window_starts_after,
+        event_at - {{ interval_of_hours(48 * days) }} as window_before_starts_after
     from newest_event
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
 
-visitor_items as (
-    -- for each window, visitor and item, whether the visitor had an event on the item in the window, and whether in the
-    -- equally long window before
+visitor_item_pairs as (
+    -- for each window, visitor and item: whether the visitor had an event on the item in the window, and whether in the
+    -- equally long window before it
     select
         trend_windows.window_days,
         items.visitor_id,
         items.item_id,
-        max(items.event_at) > trend_windows.starts_after as is_in_window,
-        min(items.event_at) <= trend_windows.starts_after as is_before
+        max(items.event_at) > trend_windows.window_starts_after as is_in_window,
+        min(items.event_at) <= trend_windows.window_starts_after as is_in_window_before
     from {{ ref('session_items') }} as items
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
-    inner join trend_windows on items.event_at > trend_windows.before_starts_after
-    -- events before the longest window and the window before it are in no window
+    inner join trend_windows on items.event_at > trend_windows.window_before_starts_after
+    -- events that lie before all windows are left out first
     where
-        items.event_at > (select event_at - {{ hours(48 * 28) }} from newest_event)
-        and {% if types %}items.event_type in ({{ text_literals(types) }}){% else %}true{% endif %}
-    group by trend_windows.window_days, trend_windows.starts_after, items.visitor_id, items.item_id
+        items.event_at > (select event_at - {{ interval_of_hours(48 * 28) }} from newest_event)
+        and {% if event_types %}items.event_type in ({{ text_literals(event_types) }}){% else %}true{% endif %}
+    group by trend_windows.window_days, trend_windows.window_starts_after, items.visitor_id, items.item_id
 ),
 
-visitor_counts as (
+visitor_counts_by_item as (
     select
-        visitor_items.window_days,
+        visitor_item_pairs.window_days,
         items.item_id,
         items.title,
         items.category,
-        {% if attribute -%}{{ attribute_text('visitors.attributes', attribute) }}{% else %}null{% endif %} as attribute,
-        count(*) filter (where visitor_items.is_in_window) as visitors_in,
-        count(*) filter (where visitor_items.is_before) as visitors_before
-    from visitor_items
-    inner join {{ ref('items') }} as items on visitor_items.item_id = items.item_id and items.available
-    {% if attribute -%}
-    left join {{ ref('visitors') }} as visitors on visitor_items.visitor_id = visitors.visitor_id
+        {% if attribute_name -%}{{ attribute_text('visitors.attributes', attribute_name) }}{% else %}null{% endif %}
+            as attribute_value,
+        count(*) filter (where visitor_item_pairs.is_in_window) as visitor_count_in_window,
+        count(*) filter (where visitor_item_pairs.is_in_window_before) as visitor_count_in_window_before
+    from visitor_item_pairs
+    inner join {{ ref('items') }} as items on visitor_item_pairs.item_id = items.item_id and items.available
+    {% if attribute_name -%}
+    left join {{ ref('visitors') }} as visitors on visitor_item_pairs.visitor_id = visitors.visitor_id
     {% endif -%}
     group by all
 ),
 
-counts_of_segments as (
-    select 'all' as segment, * from visitor_counts
+visitor_counts_by_segment as (
+    select 'all' as segment, * from visitor_counts_by_item
     union all
-    select 'category=' || category as segment, * from visitor_counts
+    select 'category=' || category as segment, * from visitor_counts_by_item
     where category is not null
-    {% if attribute -%}
+    {% if attribute_name -%}
     union all
-    select {{ text_literals([attribute ~ '=']) }} || attribute as segment, * from visitor_counts
-    where attribute is not null
+    select {{ text_literals([attribute_name ~ '=']) }} || attribute_value as segment, * from visitor_counts_by_item
+    where attribute_value is not null
     {% endif -%}
 ),
 
-item_counts as (
+item_visitor_counts as (
     select
         window_days, segment, item_id, title,
-        sum(visitors_in)::bigint as visitors_in,
-        sum(visitors_in + visitors_before)::bigint as visitors_of_both
-    from counts_of_segments
+        sum(visitor_count_in_window)::bigint as visitor_count_in_window,
+        sum(visitor_count_in_window + visitor_count_in_window_before)::bigint as visitor_count_in_both_windows
+    from visitor_counts_by_segment
     group by window_days, segment, item_id, title
 ),
 
-counts_with_totals as (
+item_visitor_counts_with_totals as (
     select
         *,
-        sum(visitors_in) over (partition by window_days, segment)::bigint as total_in,
-        sum(visitors_of_both) over (partition by window_days, segment)::bigint as total_of_both
-    from item_counts
+        sum(visitor_count_in_window) over (partition by window_days, segment)::bigint as total_in_window,
+        sum(visitor_count_in_both_windows) over (partition by window_days, segment)::bigint as total_in_both_windows
+    from item_visitor_counts
 ),
 
 scored_items as (
@@ -87,20 +88,26 @@ scored_items as (
     -- is added to each count, so that change is finite for an item without visitors in the window before
     select
         *,
-        (visitors_in + 1.0) / (total_in + 1.0)
-        / ((visitors_of_both - visitors_in + 1.0) / (total_of_both - total_in + 1.0)) as change,
-        {{ log_likelihood_ratio('visitors_in', 'visitors_of_both', 'total_in', 'total_of_both') }} as score
-    from counts_with_totals
+        (visitor_count_in_window + 1.0) / (total_in_window + 1.0)
+        / (
+            (visitor_count_in_both_windows - visitor_count_in_window + 1.0)
+            / (total_in_both_windows - total_in_window + 1.0)
+        ) as change,
+        {{ log_likelihood_ratio(
+            'visitor_count_in_window', 'visitor_count_in_both_windows', 'total_in_window', 'total_in_both_windows'
+        ) }} as score
+    from item_visitor_counts_with_totals
     where
-        visitors_in >= {{ var('trending_min_visitors') }}
+        visitor_count_in_window >= {{ var('trending_min_visitors') }}
         -- only items whose share has grown are trending
-        and visitors_in::double * total_of_both > visitors_of_both::double * total_in
+        and visitor_count_in_window::double * total_in_both_windows
+        > visitor_count_in_both_windows::double * total_in_window
 ),
 
 ranked_items as (
     select *, row_number() over (partition by window_days, segment order by score desc, item_id)::integer as rank
     from scored_items
-    -- in a small segment the added visitors can make change at most 1 although the item's share has grown
+    -- in a small segment, change can be 1 or less although the item's share has grown, because of the added visitors
     where change > 1
 )
 

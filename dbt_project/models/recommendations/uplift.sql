@@ -1,4 +1,4 @@
-with comparisons as (
+with daily_uplift as (
     {{ uplift_by_day(ref('uplift_visitors'), 'outcome', '0.05') }}
 )
 
@@ -16,5 +16,5 @@ select
     uplift_low,
     uplift_high,
     relative_uplift
-from comparisons
+from daily_uplift
 order by placement, measure, day

@@ -1,4 +1,5 @@
--- always twenty item columns, whatever `recommendations_per_visitor` is: tools that read this table need fixed columns
+-- This table always has twenty item columns, whatever `recommendations_per_visitor` is, because tools that read it need
+-- fixed columns.
 select
     visitor_id,
     {% for rank in range(1, 21) -%}

@@ -4,17 +4,17 @@
 
 -- for each visitor, the sequence from which the recommendations are made
 {% if var('sequence_scope') == 'user' %}
-with last_user_sequences as (
-    -- several users may share a device: the device gets the sequence of the user who acted on the device last
+with sequences_of_last_users as (
+    -- several users may share a device, which is one visitor: it gets the sequence of the user who acted on it last
     select visitor_id, arg_max({{ sequence_key() }}, (ended_at, session_id)) as sequence_id
     from {{ ref('sessions') }} as sessions
     where not is_bot
     group by visitor_id
 )
 
-select last_user_sequences.visitor_id, sequences.sequence_id, sequences.items, sequences.ended_at
-from last_user_sequences
-inner join {{ ref('sequences') }} as sequences on last_user_sequences.sequence_id = sequences.sequence_id
+select sequences_of_last_users.visitor_id, sequences.sequence_id, sequences.items, sequences.ended_at
+from sequences_of_last_users
+inner join {{ ref('sequences') }} as sequences on sequences_of_last_users.sequence_id = sequences.sequence_id
 {% else %}
 select visitor_id, sequence_id, items, ended_at
 from {{ ref('sequences') }}

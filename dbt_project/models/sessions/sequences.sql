@@ -8,7 +8,7 @@ with sequence_events as (
     {% if var('sequence_scope') == 'user' -%}
     inner join {{ ref('sessions') }} as sessions on items.session_id = sessions.session_id
     {% endif -%}
-    -- no model learns from bots, and they get no recommendations
+    -- bots have no sequences, so that no model learns from them, and they get no recommendations
     anti join {{ ref('bot_visitors') }} as bots on items.visitor_id = bots.visitor_id
     {% if var('sequence_event_types') -%}
     where items.event_type in ({{ text_literals(var('sequence_event_types')) }})

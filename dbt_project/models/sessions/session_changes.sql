@@ -4,20 +4,20 @@
 ) }}
 
 with assigned_events as (
-    -- the events that each build assigned to sessions: new events, and known events that a new event made the build
-    -- assign again
+    -- the events that each new build assigned to sessions: new events, and known events, which earlier builds had
+    -- assigned before
     select
         assigned_batch_id as batch_id, session_id, position, event_at, source_session_id,
         source_session_id is null or cut_reason in ({{ source_cut_reasons() }}) as is_made_by_gap_rule,
         batch_id > {{ build_bound('session_changes_last_build', 0) }}
-        -- events with a deletion's batch_id are not new: `nextmart forget` left these old events on shared devices
+        -- events with the batch_id of a deletion are not new: `nextmart forget` gives it to old events of other people
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }}) as is_new
     from {{ ref('session_items') }}
     where assigned_batch_id > {{ build_bound('session_changes_last_build', 0) }}
 ),
 
 changed_sessions as (
-    -- sessions with a new event; a session whose events are all known was assigned again but has not changed
+    -- sessions with a new event; sessions whose events are all known have not changed, though they were assigned again
     select
         batch_id,
         session_id,
@@ -32,13 +32,13 @@ changed_sessions as (
 ),
 
 known_events_of_late_joined_sessions as (
-    -- the known events of sessions that new events joined late, without the tracker's own sessions. is_apart: the event
-    -- lies more than one session gap after the session's previous known event, so that they were in different sessions
-    -- before the new events joined them
+    -- The known events of sessions in which a new event lies before a known one, without the tracker's own sessions.
+    -- is_after_gap: the event lies more than one session gap after the known event before it, so that the two were in
+    -- different sessions until a new event between them joined these
     select
         assigned_events.session_id,
         assigned_events.event_at - lag(assigned_events.event_at) over by_session
-        > {{ minutes(var('session_gap_minutes')) }} as is_apart
+        > {{ interval_of_minutes(var('session_gap_minutes')) }} as is_after_gap
     from assigned_events
     semi join changed_sessions
         on
@@ -51,10 +51,10 @@ known_events_of_late_joined_sessions as (
 ),
 
 merged_sessions as (
-    -- sessions that new events joined from several known sessions
+    -- sessions that consist of several known sessions
     select distinct session_id
     from known_events_of_late_joined_sessions
-    where is_apart
+    where is_after_gap
 )
 
 select

@@ -8,8 +8,8 @@
     ]
 ) }}
 
-{% set gap = minutes(var('session_gap_minutes')) %}
-{% set parts = 1 if is_incremental() else 4 %}
+{% set session_gap = interval_of_minutes(var('session_gap_minutes')) %}
+{% set part_count = 1 if is_incremental() else 4 %}
 
 with new_events as not materialized (
     select
@@ -22,17 +22,17 @@ source_sessions as materialized ({{ source_sessions_with_new_events() }}),
 
 {% if is_incremental() %}
 nearby_time_spans as (
-    -- a visitor's span begins one session gap before the visitor's first new event, and ends one session gap after the
-    -- visitor's last new event
+    -- for each visitor, the time from one session gap before the first new event to one session gap after the last one;
+    -- each session of the tracker has a span of its own
     select
         visitor_id, source_session_id,
-        min(event_at) - {{ gap }} as starts_at, max(event_at) + {{ gap }} as ends_at
+        min(event_at) - {{ session_gap }} as starts_at, max(event_at) + {{ session_gap }} as ends_at
     from new_events
     group by visitor_id, source_session_id
 ),
 
 affected_visits as (
-    -- by the gap rule, a new event can change only visits with an event at most one session gap from the new event
+    -- visits made by the gap rule: a new event can change only those with an event at most one session gap away
     select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
     from {{ this }} as known_events
     inner join nearby_time_spans
@@ -43,8 +43,8 @@ affected_visits as (
     where known_events.event_at >= {{ build_bound('earliest_time_near_new_events', "'-infinity'::timestamptz") }}
 
     union
-    -- a session of the tracker that is kept whole is one visit, however long ago its other events are; a session of the
-    -- tracker that earlier builds kept whole, and that is cut now, becomes several visits
+    -- Sessions of the tracker whose events are all assigned again. One that is kept whole is one visit, however far its
+    -- events are from the new ones; one that was whole before and is cut now becomes several visits
     select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
     from {{ this }} as known_events
     semi join source_sessions
@@ -79,10 +79,10 @@ events_to_assign as not materialized (
 ),
 
 assigned_events as (
-    -- a full refresh divides the visitors into parts and assigns their events to sessions part by part, to sort with
+    -- a full refresh assigns the events of one part of the visitors after the other, because sorting fewer events needs
     -- less memory
-    {% for part in range(parts) %}
-    ({{ assign_sessions('events_to_assign', is_in_part('visitor_id', part, parts)) }})
+    {% for part_number in range(part_count) %}
+    ({{ assign_sessions('events_to_assign', is_in_part('visitor_id', part_number, part_count)) }})
     {{ 'union all' if not loop.last }}
     {% endfor %}
 )

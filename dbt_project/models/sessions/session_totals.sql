@@ -9,7 +9,8 @@
 ) }}
 
 with events_of_changed_sessions as (
-    -- the events of all changed sessions; the sessions are complete, because session_items rewrites whole visits
+    -- all events of all sessions that may have changed; none of their events is missing, because session_items assigns
+    -- whole visits again
     select *
     from {{ ref('session_items') }}
     where assigned_batch_id > {{ build_bound('session_totals_last_build', 0) }}
@@ -57,14 +58,14 @@ select * from sessions_with_bot_reasons
 
 {% if is_incremental() %}
 union all by name
--- a session no longer exists when its first event now lies in another session: a row with event_count 0 replaces it
--- here, and the post-hook deletes that row in the same transaction
+-- A session has ceased to exist if its first event lies in another session now. Here its row gets event_count 0, by
+-- which the post-hook deletes the row in the same transaction.
 select ceased_sessions.* replace (0 as event_count)
 from {{ this }} as ceased_sessions
 inner join events_of_changed_sessions on ceased_sessions.first_event_id = events_of_changed_sessions.event_id
 where
     ceased_sessions.session_id <> events_of_changed_sessions.session_id
     and ceased_sessions.started_at >= {{ build_bound('earliest_changed_session_start', "'-infinity'::timestamptz") }}
-    -- only the session's first event counts here: several events may share its event_id
+    -- several events may have the event_id of the session's first event; only that event itself counts here
     and {{ is_first_event('ceased_sessions', 'events_of_changed_sessions') }}
 {% endif %}

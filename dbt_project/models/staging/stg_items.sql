@@ -38,7 +38,7 @@ rows_with_update_times as (
     select
         *,
         {{ updated_at_or_arrival() }} as updated_at,
-        -- an item whose availability is a word that nextmart doesn't know counts as available: a feed that begins to
+        -- an item counts as available if its availability is a word that nextmart doesn't know: a feed that begins to
         -- use new words must not withdraw the whole catalogue
         coalesce(stated_available, true) as available,
         case when price is null then price_text end as unread_price,

@@ -28,13 +28,13 @@ latest_rows as (
     ) = 1
 ),
 
-rows_with_members as (
+rows_with_attribute_members as (
     select *, {{ attribute_members('stated_attributes') }} as members
     from latest_rows
 ),
 
 attribute_types as (
-    {{ attribute_types('rows_with_members', 'members') }}
+    {{ attribute_types('rows_with_attribute_members', 'members') }}
 )
 
 select
@@ -43,5 +43,5 @@ select
     {{ attributes_hash('members') }} as attributes_hash,
     updated_at,
     loaded_at
-from rows_with_members
+from rows_with_attribute_members
 cross join attribute_types

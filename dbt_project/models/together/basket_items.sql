@@ -1,7 +1,7 @@
 {{ config(materialized='incremental', incremental_strategy='append', full_refresh=false) }}
 
--- Numbers take a third of the time that texts take to be counted and merged. A full refresh keeps this table, because
--- pair_counts has the numbers.
+-- pair_counts has numbers of items instead of ids, because numbers are counted and merged in a third of the time. A
+-- full refresh keeps this table, so that the numbers in pair_counts stay valid.
 
 with item_lists as (
     select viewed_items as items from {{ ref('baskets') }} {{ 'where is_live <> is_counted' if is_incremental() }}

@@ -1,6 +1,6 @@
-{# Rows of outcomes don't contradict themselves: there are no more followed places than places, and no more visitors
-   than places; the interval of the rate holds the rate. It is one test, because each test costs a night as much time
-   as a small model. #}
+{# The numbers in a row of outcomes agree with each other: there are at least as many places as followed places and as
+   visitors, and the rate lies in its interval. This is one test instead of several, because each test takes as much of
+   the night as a small model. #}
 {% test consistent_outcomes(model, column_name) %}
 select *
 from {{ model }}

@@ -1,6 +1,6 @@
-{# A table of items that are together with an item is right: an item's ranks are 1, 2, …, n; each other item comes
-   once, is available, and is not the item itself; scores and lifts are finite, and speak for more than chance. It is
-   one test, because each test costs a night as much time as a small model. #}
+{# The list of each item in bought_together or viewed_together is right: its ranks are 1, 2, …, n; each listed item
+   comes once, is available, and is not the item itself; scores and lifts are finite, and not below what chance gives.
+   This is one test instead of several, because each test takes as much of the night as a small model. #}
 {% test ranked_pairs(model) %}
 select pairs.item_id, count(*) as row_count
 from {{ model }} as pairs

@@ -1,6 +1,6 @@
-{# Macros for lists: SQL that only DuckDB spells this way, as in dialect.sql. #}
+{# Macros for the elements of SQL lists: SQL that only DuckDB spells this way, as in dialect.sql. #}
 
-{# SQL for a select list that makes a row for each element of a list, and returns the element. #}
+{# SQL, for a select list, that makes a row of each element of a list. #}
 {% macro unnested(list) -%}
     {{ return(adapter.dispatch('unnested', 'nextmart')(list)) }}
 {%- endmacro %}
@@ -9,7 +9,7 @@
     unnest({{ list }})
 {%- endmacro %}
 
-{# SQL for a select list that makes a row for each element of a list, and returns the element's place, from 1. #}
+{# SQL, for a select list, that makes a row for each element of a list: the element's position, which counts from 1. #}
 {% macro unnested_positions(list) -%}
     {{ return(adapter.dispatch('unnested_positions', 'nextmart')(list)) }}
 {%- endmacro %}
@@ -18,7 +18,7 @@
     unnest(range(1, len({{ list }}) + 1))
 {%- endmacro %}
 
-{# The element of a list at a place, which counts from 1. #}
+{# The element of a list at a position, which counts from 1. #}
 {% macro element_at(list, position) -%}
     {{ return(adapter.dispatch('element_at', 'nextmart')(list, position)) }}
 {%- endmacro %}
@@ -27,7 +27,7 @@
     {{ list }}[{{ position }}]
 {%- endmacro %}
 
-{# The part of a list that begins at a position, which counts from 1. #}
+{# The elements of a list from a position to the end of the list; positions count from 1. #}
 {% macro elements_from(list, position) -%}
     {{ return(adapter.dispatch('elements_from', 'nextmart')(list, position)) }}
 {%- endmacro %}
