@@ -20,6 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+
+# This module's functions keep, as a default argument, the process group that exists when the module is imported.
+# PyTorch's optimizers import the module too. If they imported it first, the group would never end, and its threads
+# would abort this process after Python's own end.
+import torch.distributed.nn.functional
 from safetensors.torch import load, save
 from torch import Tensor, nn
 

@@ -158,6 +158,31 @@ def test_the_command_trains_in_parallel(tmp_path):
     assert close(found, wanted)
 
 
+GROUP_OF_ONE = """
+import os
+import torch
+from jobs.training.processes import ProcessGroup
+
+group = ProcessGroup()
+group.send_message("epoch", {})
+weight = torch.nn.Parameter(torch.ones(1))
+torch.optim.Adam([weight])  # it imports much of PyTorch
+group.end_workers()
+names = [open(f"/proc/self/task/{thread}/comm").read().strip() for thread in os.listdir("/proc/self/task")]
+print(names.count("pt_gloo_runloop"))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux lists the threads of a process")
+def test_no_thread_of_the_group_outlives_it():
+    place = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    environment = {**os.environ, **place, "PYTHONPATH": str(HERE.parents[1]), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", GROUP_OF_ONE], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "0\n", done.stderr
+
+
 @pytest.fixture
 def two_gpus(monkeypatch):
     """Pretend that there are two GPUs, and return what the code asks of PyTorch."""
