@@ -17,6 +17,7 @@ import duckdb
 import numpy as np
 
 from jobs.dbt_vars import default_vars
+from jobs.errors import UsageError
 from jobs.warehouse.dbt_macros import dbt_macros
 
 ALPHA = 0.05
@@ -126,7 +127,13 @@ def draw_experiments(
 
 
 def check_intervals_daily(visitor_columns: dict[str, np.ndarray], true_uplift: float) -> DailyLookResults:
-    """Compute the intervals of ``recommendations.uplift`` on every day, and return how often they were right."""
+    """Compute the intervals of ``recommendations.uplift`` on every day, and return how often they were right.
+
+    Raises
+    ------
+    UsageError
+        If no experiment has an interval on any day, because too few visitors entered.
+    """
     uplift_by_day = dbt_macros(dbt_vars=default_vars()).uplift_by_day("visitors", "outcome", str(ALPHA))
     with duckdb.connect() as warehouse:
         warehouse.register("columns", visitor_columns)
@@ -180,6 +187,8 @@ def check_intervals_daily(visitor_columns: dict[str, np.ndarray], true_uplift: f
             """,
             {"truth": true_uplift},
         ).fetchall()
+    if None in found:
+        raise UsageError("no experiment has an interval on any day: give more --visitors")
     return DailyLookResults(*found)
 
 
@@ -203,7 +212,10 @@ def main() -> None:
                     measure, experiment_count=options.experiments, visitors_per_experiment=options.visitors,
                     entry_day_count=options.days, control_share=control_share, mean_ratio=mean_ratio, seed=number,
                 )  # fmt: skip
-                results = check_intervals_daily(visitor_columns, (mean_ratio - 1) * measure.control_mean)
+                try:
+                    results = check_intervals_daily(visitor_columns, (mean_ratio - 1) * measure.control_mean)
+                except UsageError as error:
+                    parser.error(str(error))
                 print(
                     f"{name:<28}{control_share:>8}{mean_ratio:>6}{results.always_covered_share:>12.3f}"
                     f"{results.end_covered_share:>12.3f}{results.alarm_share:>8.3f}{results.naive_alarm_share:>7.3f}",

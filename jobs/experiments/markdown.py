@@ -8,6 +8,7 @@ from jobs.evaluation.measure import CUT_OFFS
 from jobs.experiments.report import ModelSummary
 from jobs.experiments.search import SearchResult, parameters_as_toml
 from jobs.experiments.spec import ExperimentSpec
+from jobs.progress import on_one_line
 
 METRIC_NAMES = {
     "ndcg": "nDCG",
@@ -60,7 +61,7 @@ def report_as_markdown(
             "```",
         ]
     if failure_reasons:
-        parts += ["", "Failed:", "", *(f"- {label}: {_on_one_line(why)}" for label, why in failure_reasons.items())]
+        parts += ["", "Failed:", "", *(f"- {label}: {on_one_line(why)}" for label, why in failure_reasons.items())]
     return "\n".join(parts) + "\n"
 
 
@@ -142,10 +143,6 @@ def _mean_with_interval(estimate: Estimate) -> str:
 
 def _with_four_decimals(metric_value: float | None) -> str:
     return "" if metric_value is None else f"{metric_value:.4f}"
-
-
-def _on_one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _table_lines(header_cells: list[str], rows: Iterable[list[str]]) -> list[str]:

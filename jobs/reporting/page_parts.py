@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -56,12 +57,15 @@ class Tile:
 
 
 def cell_text(value: Any, digits: int = 4) -> Cell:
-    """Return a value as text for people: numbers have thousands separators, instants are in UTC, None is a dash."""
+    """Return a value as text for people: numbers have thousands separators, instants are in UTC, None is a dash.
+
+    A float has ``digits`` decimals, a decimal number those of its type.
+    """
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int):
+    if isinstance(value, int | Decimal):
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.{digits}f}"

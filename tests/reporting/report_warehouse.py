@@ -53,7 +53,7 @@ TABLES = """
     select date '2026-06-01' + d.range::integer as day, 'default' as placement, 'sasrec' as model,
         a.arm, 1 as rank, 'purchase' as event_type, 'could have seen' as evidence, 1000::bigint as places,
         100::bigint as visitors, (20 + d.range)::bigint as followed, 30::bigint as events, 0.02 as rate,
-        0.01 as rate_low, 0.03 as rate_high, null::double as revenue
+        0.01 as rate_low, 0.03 as rate_high, 1234.5::double as revenue
     from range(3) as d, (values ('model'), ('control')) as a (arm);
     create table recommendations.uplift as
     select 'default' as placement, 'purchase' as measure, date '2026-06-01' + range::integer as day, 'model' as arm,
