@@ -19,7 +19,6 @@ from fake_openai import KEY, error
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sentence_transformers import SentenceTransformer
 
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding import providers
@@ -57,6 +56,9 @@ def local():
 @pytest.fixture(scope="module")
 def reference():
     """The vectors that sentence-transformers itself computes."""
+    # imported here: it takes seconds, which every process of the tests would spend to collect this file
+    from sentence_transformers import SentenceTransformer
+
     model = SentenceTransformer(str(bundled_model_folder()), local_files_only=True)
     return functools.partial(model.encode, show_progress_bar=False, normalize_embeddings=True)
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors.numpy import load, save
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from jobs.errors import NextmartError, UsageError
 from jobs.language_models import chat_model_weights, local_model
@@ -40,6 +39,9 @@ PARAMETERS = {"epochs": 8, "checks_per_epoch": 2, "batch_size": 4, "learning_rat
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
+    # imported here: it takes seconds, which every process of the tests would spend to collect this file
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
     path = tmp_path_factory.mktemp("llama")
     words = Tokenizer(models.WordLevel({word: number for number, word in enumerate(MARKS + WORDS)}, "<unk>"))
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
