@@ -67,7 +67,7 @@ def main() -> None:
         _, item_lists = recommend(scorer, input_sequences, 10)
         for name, shrinkage in rules.items():
             reason_lift.SHRINKAGE = shrinkage  # type: ignore[misc]
-            reasons = scorer.reasons(input_sequences, item_lists)
+            reasons = scorer.reason_items(input_sequences, item_lists)
             print(
                 f"{family:10} {name:14} {_measures_as_text(reasons, item_lists, input_sequences, catalog)}", flush=True
             )
@@ -96,7 +96,7 @@ def _print_lists(
     """Print ``list_count`` lists: the title of each item, and the title of its reason."""
     for row in np.linspace(0, len(input_sequences) - 1, list_count).astype(int) if list_count else ():
         print("  newest items:", "; ".join(_shorten_title(catalog.titles[item]) for item in input_sequences[row][-8:]))
-        chosen = scorer.reasons(input_sequences.take(np.array([row])), item_lists[[row]])[0]
+        chosen = scorer.reason_items(input_sequences.take(np.array([row])), item_lists[[row]])[0]
         for item, reason in zip(item_lists[row], chosen, strict=True):
             if item >= 0:
                 because = _shorten_title(catalog.titles[reason]) if reason >= 0 else "-"

@@ -64,7 +64,7 @@ def main() -> None:
             {
                 "products": lambda products=products: products(sequences, catalog),
                 "lists": lambda scorer=scorer: recommend(scorer, sequences, K),
-                "reasons": lambda scorer=scorer, lists=lists: scorer.reasons(sequences, lists),
+                "reasons": lambda scorer=scorer, lists=lists: scorer.reason_items(sequences, lists),
             },
             options.repeats,
         )

@@ -53,9 +53,9 @@ def measure_scorer(
 ) -> Measurement:
     """Rank the full catalogue for each case, and compute the metrics of all cases and of each segment.
 
-    The metrics of all cases include the scorer's fault rates (:meth:`jobs.models.scorer.Scorer.fault_rates`), at the
-    longest cut-off. Intra-list similarity is measured by the catalogue's embeddings, where it has any. Items that are
-    not available today are ranked too: they may have been available at the time of the case.
+    The metrics of all cases include the scorer's fault rates (:meth:`jobs.models.scorer.Scorer.answer_fault_rates`),
+    at the longest cut-off. Intra-list similarity is measured by the catalogue's embeddings, where it has any. Items
+    that are not available today are ranked too: they may have been available at the time of the case.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def measure_scorer(
         Whether a list may contain items of the case's input sequence.
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
-    return measure_lists(lists, cases, catalog, item_counts, segment_masks, scorer.fault_rates())
+    return measure_lists(lists, cases, catalog, item_counts, segment_masks, scorer.answer_fault_rates())
 
 
 def measure_lists(
@@ -85,7 +85,7 @@ def measure_lists(
     lists : int32 array (cases, 20)
         Recommended item indices, best first; -1 ends a shorter list.
     fault_rates : name -> value, optional
-        The scorer's fault rates (:meth:`jobs.models.scorer.Scorer.fault_rates`).
+        The scorer's fault rates (:meth:`jobs.models.scorer.Scorer.answer_fault_rates`).
     """
     parts = {"all": np.ones(len(cases.targets), np.bool_), **(segment_masks or {})}
     vectors = catalog.embeddings if catalog.has_embedding.any() else None

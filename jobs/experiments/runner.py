@@ -236,7 +236,7 @@ def fit_and_measure(
         catalog,
         evaluation_data.item_counts,
         evaluation_data.segments,
-        scorer.fault_rates(),
+        scorer.answer_fault_rates(),
     )
     validation_ndcg = None
     if len(evaluation_data.validation.targets):

@@ -118,9 +118,9 @@ class Model(ABC):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the model on ``train_sequences``, ordered from oldest to newest.
 
-        The model is not trained on ``validation``. It only serves to choose: when to stop training, the values of the
-        hyper-parameters in ``parameters_to_choose``, or the weights of a fusion's parts. Without validation cases
-        ``chosen_parameters`` keeps its values.
+        The model is not trained on ``validation``. These cases only serve to choose: when to stop training, the values
+        of the hyper-parameters in ``parameters_to_choose``, or the weights of a fusion's parts. Without validation
+        cases ``chosen_parameters`` keeps its values.
         """
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Model":

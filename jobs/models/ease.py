@@ -11,14 +11,14 @@ from scipy import sparse
 
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
-from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, sequence_item_matrix
+from jobs.models.item_to_item import SHARED_DEFAULTS, ItemToItemModel, sequence_item_matrix
 from jobs.models.sparse_ranking import SparseMatrix
 
 ITEM_LIMIT_OF_TRIAL_FITS: Final = 4000
 """Largest number of items in the fits that only try hyper-parameters: the most frequent ones, to save time."""
 
 
-class EASE(ItemWeightsModel):
+class EASE(ItemToItemModel):
     """Model of weights B between items that minimize |X - X B|² + l2 |B|², where the diagonal of B is zero.
 
     X has a row for each training sequence, with 1 for each item in the sequence and 0 for others. With
@@ -34,12 +34,12 @@ class EASE(ItemWeightsModel):
         bytes of memory for each pair of items (1.8 GB for 15,000 items), and time that grows with the number of items
         cubed.
 
-    The others are described at :class:`ItemWeightsModel`.
+    The others are described at :class:`ItemToItemModel`.
     """
 
     family = "ease"
     defaults = {**SHARED_DEFAULTS, "l2": 100.0, "item_limit": 15_000}
-    values_to_try = {**ItemWeightsModel.values_to_try, "l2": [30.0, 100.0, 300.0, 1000.0]}
+    values_to_try = {**ItemToItemModel.values_to_try, "l2": [30.0, 100.0, 300.0, 1000.0]}
     parameters_that_change_weights = ("l2",)
     _item_limit_of_trial_fits: int | None = None
     """Largest number of items in a fit that only tries hyper-parameters; None in the final fit."""
@@ -67,24 +67,24 @@ class EASE(ItemWeightsModel):
 
 
 def _sparse_strongest_weights(
-    weights: torch.Tensor, known_items: np.ndarray, item_count: int, weights_per_row: int
+    weights: torch.Tensor, items_with_weights: np.ndarray, item_count: int, weights_per_row: int
 ) -> SparseMatrix:
     """Return each row's weights of largest absolute value, as a sparse array over all items of the catalogue.
 
     Parameters
     ----------
-    weights : float32 tensor (known items, known items)
-    known_items : int array (known items,)
-        Indices, in the catalogue, of the items that the fit has weights for.
+    weights : float32 tensor (items with weights, items with weights)
+    items_with_weights : int array (items with weights,)
+        Indices, in the catalogue, of the items that the fit has weights for, in the order of the rows of ``weights``.
     item_count : int
         Number of items of the catalogue.
     weights_per_row : int
         Number of weights to keep in each row.
     """
-    count = min(weights_per_row, len(known_items))
+    count = min(weights_per_row, len(items_with_weights))
     columns = weights.abs().topk(count, dim=1).indices
     values = weights.gather(1, columns).numpy().astype(np.float64)
-    rows = np.repeat(known_items, count)
+    rows = np.repeat(items_with_weights, count)
     return sparse.csr_array(
-        (values.ravel(), (rows, known_items[columns.numpy().ravel()])), shape=(item_count, item_count)
+        (values.ravel(), (rows, items_with_weights[columns.numpy().ravel()])), shape=(item_count, item_count)
     )

@@ -210,12 +210,12 @@ class FusionScorer(Scorer):
 
         return top_in_chunks(top_of_chunk, sequences, k, excluded_items, SEQUENCES_PER_CHUNK)
 
-    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+    def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return, for each recommended item, the reason given by the part that contributes most to its score.
 
         If that part can't give a reason, the reason comes from the part with the next largest contribution.
         """
-        reasons = super().reasons(sequences, recommended_items)
+        reasons = super().reason_items(sequences, recommended_items)
         listable = self.recommendable_mask if allowed_mask is None else self.recommendable_mask & allowed_mask
         for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
             rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
@@ -232,8 +232,8 @@ class FusionScorer(Scorer):
                 for part, scorer in enumerate(self._scorers):
                     is_asked = (part_asked == part) & (contributions[:, :, part] > 0) & (reasons[rows] < 0)
                     if (is_asked & (recommended >= 0)).any():
-                        # a part's reasons depend on the whole list, so it is asked once, for the reasons of all items
+                        # a part's reasons depend on the whole list, so each part is asked once, for all its items
                         if part not in answers:
-                            answers[part] = scorer.reasons(chunk, recommended, allowed_mask)
+                            answers[part] = scorer.reason_items(chunk, recommended, allowed_mask)
                         reasons[rows] = np.where(is_asked, answers[part], reasons[rows])
         return reasons

@@ -21,7 +21,7 @@ RECENCY_FACTORS: Final = (0.0, 0.5, 1.0)
 
 
 def beats_by_more_than_chance(case_scores: Doubles, other_case_scores: Doubles) -> bool:
-    """Tell whether the first scores are higher on average, by more than a standard error of the mean difference.
+    """Tell whether ``case_scores`` are higher on average, by more than a standard error of the mean difference.
 
     One standard error suffices, instead of the usual two, because a wrong choice between near scores costs little.
 
@@ -55,7 +55,7 @@ def choose_parameter_value(
     return best
 
 
-def choose_recency_weight(model: "Model", validation: Cases, catalog: Catalog, allow_repeats: bool) -> None:
+def set_best_recency_weight(model: "Model", validation: Cases, catalog: Catalog, allow_repeats: bool) -> None:
     """Set the weight of a fitted model's recency correction to the best on the validation cases, if it was not given.
 
     The correction only changes the scores of a fitted model, so nothing is fitted again. A weight above 0 wins where

@@ -7,11 +7,11 @@ import numpy as np
 from scipy import sparse
 
 from jobs.core.sequences import Sequences
-from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel, sequence_item_matrix
+from jobs.models.item_to_item import SHARED_DEFAULTS, ItemToItemModel, sequence_item_matrix
 from jobs.models.sparse_ranking import SparseMatrix
 
 
-class ItemKNN(ItemWeightsModel):
+class ItemKNN(ItemToItemModel):
     """Model whose weight between two items is the shrunk cosine of the sets of training sequences that hold them.
 
     With n_i training sequences that hold item i, and n_ij that hold both items, the weight is
@@ -22,7 +22,7 @@ class ItemKNN(ItemWeightsModel):
     shrinkage : float
         A larger value lowers all weights, those of pairs that few sequences hold most.
 
-    The others are described at :class:`ItemWeightsModel`.
+    The others are described at :class:`ItemToItemModel`.
     """
 
     family = "itemknn"

@@ -18,9 +18,9 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
 from jobs.models.hyperparameter_choice import (
-    choose_recency_weight,
     chosen_parameters_from_state,
     chosen_parameters_to_state,
+    set_best_recency_weight,
 )
 from jobs.models.projection import RANDOM_REDUCTIONS, REDUCTION_DEFAULTS, REDUCTION_NAMES, Projection
 from jobs.models.recency_correction import RecencyCorrection
@@ -38,7 +38,7 @@ class LLMSeqSim(Model):
     Hyper-parameters
     ----------------
     decay : str
-        Weight of a sequence's items by age, a key of ``DECAYS``.
+        Key of ``DECAYS``: how the weight of a sequence's items falls with their age.
     similarity : str
         ``cosine``, ``dot`` or ``euclidean``.
     reduction : str
@@ -77,7 +77,7 @@ class LLMSeqSim(Model):
         """Fit the reduction of the embeddings, if there is one; estimate the recency correction and its weight."""
         self.projection = fit_reduction(self.parameters, catalog, fit_options.seed)
         self.recency_correction = RecencyCorrection.from_sequences(train_sequences, catalog)
-        choose_recency_weight(self, validation, catalog, fit_options.allow_repeats)
+        set_best_recency_weight(self, validation, catalog, fit_options.allow_repeats)
 
     def state(self) -> State:
         """Return the reduction and the recency correction, but not the embeddings, which ``ml.embeddings`` stores."""

@@ -8,11 +8,11 @@ import numpy as np
 from scipy import sparse
 
 from jobs.core.sequences import Sequences
-from jobs.models.item_weights import SHARED_DEFAULTS, ItemWeightsModel
+from jobs.models.item_to_item import SHARED_DEFAULTS, ItemToItemModel
 from jobs.models.sparse_ranking import SparseMatrix
 
 
-class Markov(ItemWeightsModel):
+class Markov(ItemToItemModel):
     """Model whose weight from item i to item j tells how often, and how soon, j follows i in training sequences.
 
     The weight is the sum of 1 / distance over all places where j follows i, divided by (the count of i + shrinkage).
@@ -24,7 +24,7 @@ class Markov(ItemWeightsModel):
     shrinkage : float
         Number added to the count of i. It lowers all weights, the uncertain ones of rare items most.
 
-    The others are described at :class:`ItemWeightsModel`.
+    The others are described at :class:`ItemToItemModel`.
     """
 
     family = "markov"

@@ -136,12 +136,13 @@ def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     """Return the weights of the parts, of sum 1: a mean of all tried weights, in which better ones count more.
 
     Equal weights and all multiples of a tenth are tried, by nDCG at :func:`jobs.models.scorer.validation_list_length`.
-    Weights whose mean nDCG is t standard errors below the best count exp(-t² / 2) in the mean; the standard error is
-    that of the difference from the best weights over the cases.
+    Weights whose mean nDCG is t standard errors below that of the best weights enter the mean with the factor
+    exp(-t² / 2). The standard error is that of the difference from the best weights, taken over the cases.
 
     With few cases the best weights are mostly chance. Then, or where the parts are equally good, many weights are about
     as good as the best, so that the mean is near equal weights. With many cases the mean is near the best weights.
-    Even a part that makes the lists worse has some weight in the mean. So a part with less than half a tenth gets none.
+    Even a part that makes the lists worse has some weight in the mean. So a part whose mean weight is less than half a
+    tenth gets none.
 
     Parameters
     ----------

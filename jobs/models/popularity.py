@@ -53,7 +53,7 @@ class Popularity(Model):
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Count the newest training sequences that hold each item; choose their share, and the weight of recency."""
+        """Choose the hyper-parameters, and score each item by the newest training sequences that hold it."""
         self.training_catalog = catalog
         correction = RecencyCorrection.from_sequences(train_sequences, catalog).log_ratios.astype(np.float64)
 
@@ -88,12 +88,15 @@ class Popularity(Model):
         self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
 
     def scorer(self, catalog: Catalog) -> Scorer:
-        """Return a scorer whose scores are the counts: each query vector is 1, and an item's vector is its count."""
+        """Return a scorer that gives an item the same score for every sequence.
+
+        Each query vector is 1, and an item's vector is its score: the count, multiplied by the recency correction.
+        """
         trained_index = self.training_catalog.find_indices(catalog.item_ids)
-        counts = np.where(trained_index >= 0, self.item_scores[trained_index], 0).astype(np.float32)
+        scores = np.where(trained_index >= 0, self.item_scores[trained_index], 0).astype(np.float32)
         return VectorScorer(
             compute_queries=lambda sequences: torch.ones(len(sequences), 1),
-            item_vectors=torch.from_numpy(counts)[:, None],
-            recommendable_mask=counts > 0,
+            item_vectors=torch.from_numpy(scores)[:, None],
+            recommendable_mask=scores > 0,
             gives_reasons=False,
         )

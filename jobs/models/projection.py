@@ -118,7 +118,7 @@ def fit_projection(
 
     transformer = REDUCTIONS[reduction](min(width, rank), shrinkage, seed)
     if reduction == "lda":
-        labels = _category_labels(catalog)[has_embedding]
+        labels = _categories_for_lda(catalog)[has_embedding]
         transformer.fit(centred[labels != ""], labels[labels != ""])
     else:
         transformer.fit(centred)
@@ -140,7 +140,7 @@ def _numerical_rank(centred_rows: Doubles, mean: Doubles) -> int:
     return int((np.sqrt(np.linalg.eigvalsh(covariance).clip(min=0)) > smallest).sum())
 
 
-def _category_labels(catalog: Catalog) -> Texts:
+def _categories_for_lda(catalog: Catalog) -> Texts:
     """Return each item's category, "" for none; raise UsageError if items or categories are too few for LDA."""
     labels = catalog.categories if len(catalog.categories) else np.full(len(catalog), "", np.object_)
     labelled = labels[catalog.has_embedding & (labels != "")]

@@ -9,10 +9,10 @@ called contribution times lift.
 The lift of an item that contributes little to the whole list is mostly chance. So its m is moved towards the mean m of
 all items of the sequence.
 
-``python -m benchmarks.reasons`` measures which share of a list has its commonest reason, and the cosine of the texts of
-item and reason. On lists of LLMSeqSim for Amazon Beauty the share is 50 % and the mean cosine 0.63; by the largest
-contribution they would be 90 % and 0.82. On lists of EASE for UCI Online Retail they are 25 % and 0.32; by the largest
-contribution they would be 62 % and 0.27.
+``python -m benchmarks.reasons`` measures what share of a list's items have the list's commonest reason, and the cosine
+of the texts of item and reason. On lists of LLMSeqSim for Amazon Beauty the share is 50 % and the mean cosine 0.63; if
+the largest contribution decided, they would be 90 % and 0.82. On lists of EASE for UCI Online Retail they are 25 % and
+0.32; if the largest contribution decided, they would be 62 % and 0.27.
 """
 
 from typing import Final

@@ -48,7 +48,7 @@ class RecencyCorrection:
 
     @classmethod
     def from_sequences(cls, sequences: Sequences, catalog: Catalog) -> "RecencyCorrection":
-        """Estimate the correction from the last items of the newest of ``sequences``, ordered oldest first."""
+        """Estimate the correction from the last items of the newest sequences; ``sequences`` come oldest first."""
         sequences = sequences.take(sequences.lengths >= 2)  # one-item sequences have no transition to learn from
         counts = np.bincount(sequences.items, minlength=len(catalog)) + 1.0
         overall = counts / counts.sum()
@@ -101,7 +101,8 @@ def dirichlet_concentration(counts: Longs, expected_shares: Doubles) -> float | 
     Returns
     -------
     float or None
-        None if, by Akaike's information criterion, a multinomial with the given shares explains the counts as well.
+        None if, by Akaike's information criterion, the prior explains the counts no better than a multinomial with the
+        given shares.
     """
     # imported here, because scipy.optimize loads slowly and few processes fit a model
     from scipy.optimize import minimize_scalar

@@ -53,11 +53,11 @@ class Scorer(ABC):
     """
 
     recommendable_mask: Bools
-    scores_ignore_other_items: ClassVar[bool] = False
+    scores_ignore_allowed_mask_and_k: ClassVar[bool] = False
     """Whether an item's score depends neither on the other items that may be recommended nor on the list's length."""
 
     def ranker(self, sequences: Sequences) -> "Ranker":
-        """Return a function that ranks items for any of the sequences, as :meth:`top` does for all of them.
+        """Return a function that ranks items for any part of the sequences, as :meth:`top` does for all of them.
 
         A scorer may override this method, to compute once what depends on the sequences alone.
         """
@@ -88,11 +88,11 @@ class Scorer(ABC):
             Scores and item indices, as :func:`recommend` returns them.
         """
 
-    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+    def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reason for each recommended item: the item of the sequence that best explains its score.
 
-        The reason contributes much to the score of this item, compared with what it contributes to the other items of
-        the list (:mod:`jobs.models.reason_lift`).
+        The reason contributes much to the score of the recommended item, compared with what it contributes to the
+        scores of the other items of the list (:mod:`jobs.models.reason_lift`).
 
         Parameters
         ----------
@@ -111,8 +111,11 @@ class Scorer(ABC):
         """
         return np.full(recommended_items.shape, -1, np.int32)
 
-    def fault_rates(self) -> dict[str, float]:
-        """Return the rates of faults in all lists made so far, which are stored beside the metrics: name -> share."""
+    def answer_fault_rates(self) -> dict[str, float]:
+        """Return the rates of faults in a language model's answers, for all lists made so far: name -> share.
+
+        They are stored beside the metrics. Scorers that ask no language model return no rates.
+        """
         return {}
 
 
@@ -138,10 +141,10 @@ class VectorScorer(Scorer):
     recommendable_mask: Bools
     gives_reasons: bool = True
     item_bias: Tensor | None = None
-    scores_ignore_other_items: ClassVar[bool] = True
+    scores_ignore_allowed_mask_and_k: ClassVar[bool] = True
 
     def ranker(self, sequences: Sequences) -> Ranker:
-        """Return a function that ranks items for some of the sequences; query vectors are computed once."""
+        """Return a function that ranks items for any part of the sequences; query vectors are computed once."""
         starts = range(0, len(sequences), SEQUENCES_PER_CHUNK)
         rows_of_chunks = [np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences))) for start in starts]
         queries = torch.cat([self.compute_queries(sequences.take(rows)) for rows in rows_of_chunks or [np.arange(0)]])
@@ -165,14 +168,14 @@ class VectorScorer(Scorer):
         scores[unreadable], items[unreadable] = -np.inf, -1
         return scores, items
 
-    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+    def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reason for each recommended item: an item of the sequence whose vector is near.
 
-        The vector is near that of this item, compared with those of the other listed items
-        (:mod:`jobs.models.reason_lift`). Where no vector is nearer than those of the catalogue are on average, the
-        reason is the item with the nearest one.
+        The vector is near the recommended item's vector, compared with how near it is to the vectors of the other
+        listed items (:mod:`jobs.models.reason_lift`). Where no item of the sequence has a vector nearer to the
+        recommended item's than the catalogue's vectors are on average, the reason is the item with the nearest vector.
         """
-        reasons = super().reasons(sequences, recommended_items)
+        reasons = super().reason_items(sequences, recommended_items)
         if not self.gives_reasons:
             return reasons
         vectors = functional.normalize(self.item_vectors, dim=1)
@@ -286,7 +289,7 @@ def ndcg_at_20(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> flo
 def case_ndcgs(scorer: Scorer, cases: Cases, allow_repeats: bool = False) -> Doubles:
     """Return each validation case's nDCG at :func:`validation_list_length`: float64 array (cases,).
 
-    By its mean a fit makes its choices.
+    A fit makes its choices by the mean of these.
     """
     return _case_ndcgs_at(validation_list_length(len(cases.targets)), scorer, cases, allow_repeats)
 

@@ -1,4 +1,4 @@
-"""SKNN and V-SKNN: recommend the items of the training sessions that are most similar to a sequence, its neighbours.
+"""SKNN and V-SKNN: recommend the items of a sequence's neighbours, the training sessions most similar to it.
 
 Sources: Jannach & Ludewig 2017; Ludewig & Jannach 2018 (arXiv 1803.09587), as evaluated in arXiv 2309.09261.
 """
@@ -16,9 +16,9 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions, Model
 from jobs.models.hyperparameter_choice import (
-    choose_recency_weight,
     chosen_parameters_from_state,
     chosen_parameters_to_state,
+    set_best_recency_weight,
 )
 from jobs.models.reason_lift import strongest_reasons_by_lift
 from jobs.models.recency_correction import RecencyCorrection
@@ -44,7 +44,7 @@ class SKNN(Model):
     similarity : str
         ``cosine`` or ``dot``.
     decay : str
-        Weight of a sequence's items by age, a key of ``DECAYS``.
+        Key of ``DECAYS``: how the weight of a sequence's items falls with their age.
     idf : bool
         Whether an item's score is multiplied by 1 + ln(sessions / sessions that hold the item).
     recency : float
@@ -71,10 +71,10 @@ class SKNN(Model):
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Keep the training sessions, oldest first, as the model; estimate the recency correction and its weight."""
-        self._keep_sessions(train_sequences, catalog, fit_options)
-        choose_recency_weight(self, validation, catalog, fit_options.allow_repeats)
+        self._memorize_sessions(train_sequences, catalog, fit_options)
+        set_best_recency_weight(self, validation, catalog, fit_options.allow_repeats)
 
-    def _keep_sessions(self, train_sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> None:
+    def _memorize_sessions(self, train_sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> None:
         self.training_catalog, self.sessions = catalog, train_sequences
         self.recency_correction = RecencyCorrection.from_sequences(train_sequences, catalog)
 
@@ -105,7 +105,7 @@ class SKNN(Model):
         shape = (len(self.sessions), len(self.training_catalog.item_ids))
         rows, columns = self.sessions.row_of_each_item(), self.sessions.items
         trained_items = sparse.coo_array((np.ones(len(columns)), (rows, columns)), shape=shape).tocsr().tocoo()
-        # items removed from the catalogue count in the lengths, so that the scores of other items do not change
+        # items removed from the catalogue count in the lengths, so that the scores of the remaining items stay the same
         lengths = np.bincount(trained_items.row, minlength=len(self.sessions))
         index = catalog.find_indices(self.training_catalog.item_ids)[trained_items.col]
         in_catalog = index >= 0
@@ -135,7 +135,7 @@ class NeighbourScorer(Scorer):
         The hyper-parameters of the model.
     """
 
-    scores_ignore_other_items = True
+    scores_ignore_allowed_mask_and_k = True
 
     def __init__(
         self,
@@ -165,13 +165,13 @@ class NeighbourScorer(Scorer):
 
         return top_in_chunks(top_of_chunk, sequences, k, excluded_items, SEQUENCES_PER_CHUNK)
 
-    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+    def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reason for each recommended item: an item of the sequence that adds much to its score.
 
         It adds much compared with what it adds to the scores of the other listed items
         (:mod:`jobs.models.reason_lift`). It adds to a score through each neighbour session that holds both items.
         """
-        reasons = super().reasons(sequences, recommended_items)
+        reasons = super().reason_items(sequences, recommended_items)
         for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
             rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
             chunk = sequences.take(rows)
@@ -184,7 +184,9 @@ class NeighbourScorer(Scorer):
                     continue
                 nearest = slice(neighbours.indptr[number], neighbours.indptr[number + 1])
                 held = self._session_item_matrix[neighbours.indices[nearest]]
-                unit = self._session_contributions(neighbours.indices[nearest], neighbours.data[nearest])[:, None]
+                unit = self._session_contributions_per_shared_item(
+                    neighbours.indices[nearest], neighbours.data[nearest]
+                )[:, None]
                 pairs = held[:, own_items].T @ (held[:, recommended_items[row, listed]] * unit)
                 places = strongest_reasons_by_lift((own_weights[:, None] * pairs.toarray())[None])[0]
                 reasons[row, listed] = np.where(places >= 0, own_items[places], -1)
@@ -218,10 +220,13 @@ class NeighbourScorer(Scorer):
         sequence_norms = np.repeat(norms, np.diff(session_overlaps.indptr))
         return session_overlaps.data / (self._norms[session_overlaps.indices] * sequence_norms)  # type: ignore[no-any-return]
 
-    def _session_contributions(self, session_numbers: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
-        """Return how much an item of weight 1 that the sequence shares with a session adds to the session's items.
+    def _session_contributions_per_shared_item(
+        self, session_numbers: npt.NDArray[np.integer], similarities: Doubles
+    ) -> Doubles:
+        """Return what a shared item of weight 1 adds, through each session, to the scores of the session's items.
 
-        A factor that is equal for all sessions is left out.
+        A shared item is one that both the sequence and the session hold. A factor that is equal for all sessions is
+        left out.
         """
         return (
             np.ones_like(similarities)

@@ -36,9 +36,9 @@ class SKNNEmb(SKNN):
     similarity : str
         ``cosine``, or ``dot``, which prefers sessions whose items are similar to each other.
     decay : str
-        Weight by age of the items of the sequence to recommend for, a key of ``DECAYS``.
+        Key of ``DECAYS``: how the weight of an item falls with its age, in the sequence to recommend for.
     training_decay : str
-        Weight by age of the items of training sessions, a key of ``DECAYS``.
+        Key of ``DECAYS``: the same in training sessions.
     reduction : str
         ``none``, or a reduction of the embeddings, one of ``REDUCTION_NAMES``.
     width : int
@@ -64,12 +64,12 @@ class SKNNEmb(SKNN):
         """Whether the fitted model depends on the seed: only if the reduction of the embeddings is random."""
         return self.parameters["reduction"] in RANDOM_REDUCTIONS
 
-    def _keep_sessions(self, train_sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> None:
+    def _memorize_sessions(self, train_sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> None:
         """Keep the training sessions and the unit vectors of their items as the model.
 
         The vectors are kept so that a session's mean stays the same when an item leaves the catalogue.
         """
-        super()._keep_sessions(train_sequences, catalog, fit_options)
+        super()._memorize_sessions(train_sequences, catalog, fit_options)
         self.projection = fit_reduction(self.parameters, catalog, fit_options.seed)
         self.vectors = unit_item_vectors(catalog, self.projection)[np.unique(train_sequences.items)]
 
@@ -155,6 +155,8 @@ class SessionVectorScorer(NeighbourScorer):
             )
         return similarities.clip(min=0)
 
-    def _session_contributions(self, session_numbers: npt.NDArray[np.integer], similarities: Doubles) -> Doubles:
-        """Return what each session adds to its items' scores: its similarity, whatever items the sequence shares."""
+    def _session_contributions_per_shared_item(
+        self, session_numbers: npt.NDArray[np.integer], similarities: Doubles
+    ) -> Doubles:
+        """Return what each session adds to its items' scores: its similarity, whichever items are shared."""
         return similarities

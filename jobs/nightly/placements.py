@@ -259,7 +259,7 @@ class _PlacementListWriter:
             lists.items[some], lists.scores[some], lists.sources[some] = filled.items, filled.scores, filled.sources
             if self._scorer:
                 of_model = np.where(filled.sources == MODEL, filled.items, -1).astype(np.int32)
-                reason_items[some] = self._scorer.reasons(sequences.take(rows[some]), of_model, rules.allowed_mask)
+                reason_items[some] = self._scorer.reason_items(sequences.take(rows[some]), of_model, rules.allowed_mask)
         self._replace_lists(ready_placement.placement, due_lists, lists, reason_items, list_depends_on_popularity)
 
     def _replace_lists(

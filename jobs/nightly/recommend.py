@@ -271,7 +271,7 @@ def _make_lists(
     scores, items, is_from_model = fill_short_lists(model_lists, sequences, popularity, k, dbt_vars.allow_repeats)
     model_items = np.where(is_from_model, items, -1).astype(np.int32)
     no_reasons = np.full(items.shape, -1, np.int32)
-    reason_items = scorer.reasons(sequences, model_items, catalog.available_mask) if scorer else no_reasons
+    reason_items = scorer.reason_items(sequences, model_items, catalog.available_mask) if scorer else no_reasons
     return RecommendedLists(items, scores, is_from_model, reason_items)
 
 

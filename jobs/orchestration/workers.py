@@ -44,7 +44,13 @@ def _fit_as_worker(process_group: processes.ProcessGroup) -> None:
             try:
                 with process_group.joint_epoch(facts["number"]):
                     loop.run_epoch(
-                        model.network, optimizer, batches, model.own_share_of_loss, seed, facts["number"], process_group
+                        model.network,
+                        optimizer,
+                        batches,
+                        model.loss_share_of_this_process,
+                        seed,
+                        facts["number"],
+                        process_group,
                     )
             except Exception as error:  # a worker ignores the error: rank 0 gets the same error, and decides what to do
                 say(f"rank {process_group.rank}: {redact(f'{type(error).__name__}: {error}')}")

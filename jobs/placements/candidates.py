@@ -85,7 +85,7 @@ class ModelRanking:
     def __init__(self, scorer: Scorer, sequences: Sequences, available_mask: Bools) -> None:
         self._scorer, self._recommendable_mask = scorer, available_mask & scorer.recommendable_mask
         self._rank = scorer.ranker(sequences)
-        depth = min(SHARED_DEPTH, len(available_mask)) if scorer.scores_ignore_other_items else 0
+        depth = min(SHARED_DEPTH, len(available_mask)) if scorer.scores_ignore_allowed_mask_and_k else 0
         self._shared_scores = np.full((len(sequences), depth), -np.inf, np.float32)
         self._shared_items = np.full((len(sequences), depth), -1, np.int32)
         self._is_shared = np.zeros(len(sequences), np.bool_)

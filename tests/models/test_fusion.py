@@ -61,18 +61,19 @@ def test_reasons_are_those_of_the_part_that_contributes_most():
         _, listed = recommend(part.scorer(shop()), sequences, fusion.parameters["depth"])
         scores = 1 / (fusion.parameters["constant"] + np.arange(1, listed.shape[1] + 1))
         contributions.append((items[:, :, None] == listed[:, None]) @ scores)
-        reasons.append(part.scorer(shop()).reasons(sequences, items))
+        reasons.append(part.scorer(shop()).reason_items(sequences, items))
     is_listed, first = items >= 0, contributions[0] >= contributions[1]
     for most in (first, ~first):
         assert (is_listed & most & (reasons[0] != reasons[1])).any()
-    found = fusion.scorer(shop()).reasons(sequences, items)
+    found = fusion.scorer(shop()).reason_items(sequences, items)
     np.testing.assert_array_equal(found[is_listed], np.where(first, *reasons)[is_listed])
     alone = make_model("fusion", {"parts": ["vsknn", "llmseqsim"], "equal_weights": True})
     alone.fit(training(), cases(), shop(), FitOptions())
     alone.weights = np.array([0.0, 1.0])
     _, items = recommend(alone.scorer(shop()), sequences, 5)
     np.testing.assert_array_equal(
-        alone.scorer(shop()).reasons(sequences, items), alone.part_models[1].scorer(shop()).reasons(sequences, items)
+        alone.scorer(shop()).reason_items(sequences, items),
+        alone.part_models[1].scorer(shop()).reason_items(sequences, items),
     )
 
 
@@ -84,7 +85,7 @@ def test_items_that_are_not_allowed_do_not_hide_reasons():
     allowed = ~np.isin(np.arange(len(shop())), best)
     _, items = recommend(scorer, sequence, 2, allowed_mask=allowed)
     assert (items >= 0).all()
-    assert (scorer.reasons(sequence, items, allowed) >= 0).all()
+    assert (scorer.reason_items(sequence, items, allowed) >= 0).all()
 
 
 def test_repeated_items_have_reasons_too():
@@ -92,9 +93,9 @@ def test_repeated_items_have_reasons_too():
     _, items = recommend(scorer, sequences, 5, allow_repeats=True)
     is_own = np.array([np.isin(listed, own) for listed, own in zip(items, sequences, strict=True)])
     assert is_own.any()
-    said = scorer.reasons(sequences, items)
+    said = scorer.reason_items(sequences, items)
     assert (said[is_own] >= 0).all()
-    alone = [scorer.reasons(sequences.take([row]), items[[row]])[0] for row in range(len(items))]
+    alone = [scorer.reason_items(sequences.take([row]), items[[row]])[0] for row in range(len(items))]
     np.testing.assert_array_equal(said, alone)
 
 

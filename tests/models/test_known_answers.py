@@ -329,7 +329,7 @@ def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
     row = [int(INDEX[0, 0]), int(INDEX[1, 2]), int(INDEX[0, 3])]
     items = np.array([[INDEX[1, 3], INDEX[0, 4], -1]], np.int32)
     scorer = fitted(family).scorer(shop())
-    found = scorer.reasons(Sequences.from_lists([row]), items)
+    found = scorer.reason_items(Sequences.from_lists([row]), items)
     assert found.dtype == np.int32
     assert found[0, 2] == -1
     if EXPECTED[family].ranks != "all" or family == "fusion":

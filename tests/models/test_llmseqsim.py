@@ -116,5 +116,5 @@ def test_without_any_embedding_a_reduction_recommends_nothing():
 def test_llmseqsim_explains_an_item_by_its_neighbour_in_the_ring():
     row = [int(INDEX[0, 0]), int(INDEX[1, 2]), int(INDEX[0, 3])]
     items = np.array([[INDEX[1, 3], INDEX[0, 4], INDEX[0, 6]]], np.int32)
-    found = fitted("llmseqsim").scorer(shop()).reasons(Sequences.from_lists([row]), items)
+    found = fitted("llmseqsim").scorer(shop()).reason_items(Sequences.from_lists([row]), items)
     assert found.tolist() == [[INDEX[1, 2], INDEX[0, 3], INDEX[0, 0]]]

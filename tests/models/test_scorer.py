@@ -15,13 +15,13 @@ def scorer_of(vectors):
 
 def test_of_equally_near_items_the_newest_is_the_reason():
     scorer = scorer_of([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [3.0, 0.1]])
-    found = scorer.reasons(Sequences.from_lists([[1, 0, 2], [0, 1, 2]]), np.array([[3], [3]], np.int32))
+    found = scorer.reason_items(Sequences.from_lists([[1, 0, 2], [0, 1, 2]]), np.array([[3], [3]], np.int32))
     assert found.tolist() == [[0], [1]]
 
 
 def test_items_that_the_model_has_no_vector_for_are_never_a_reason():
     scorer = scorer_of([[1.0, 0.0], [0.0, 0.0], [-1.0, 0.0]])
-    found = scorer.reasons(Sequences.from_lists([[2, 1], [1], []]), np.array([[0], [0], [0]], np.int32))
+    found = scorer.reason_items(Sequences.from_lists([[2, 1], [1], []]), np.array([[0], [0], [0]], np.int32))
     assert found.tolist() == [[2], [-1], [-1]]
 
 
@@ -29,6 +29,6 @@ def test_reasons_do_not_depend_on_the_size_of_chunks(monkeypatch):
     scorer = fitted("llmseqsim").scorer(shop())
     inputs = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
     _, lists = recommend(scorer, inputs, RING)
-    wanted = scorer.reasons(inputs, lists)
+    wanted = scorer.reason_items(inputs, lists)
     monkeypatch.setattr("jobs.models.scorer.SEQUENCES_PER_REASON_CHUNK", 3)
-    assert scorer.reasons(inputs, lists).tolist() == wanted.tolist()
+    assert scorer.reason_items(inputs, lists).tolist() == wanted.tolist()

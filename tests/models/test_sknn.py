@@ -63,15 +63,19 @@ def test_neighbours_may_hold_fewer_items_than_are_asked_for():
 def test_the_reason_is_the_item_that_gives_most_of_the_score():
     items = np.array([[C, D, E, F]], np.int32)
     # c: a contributes 1/2 and b 1, through the session {a, b, c}; no neighbour holds f
-    assert scorer(VSKNN).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]]
-    assert scorer(SKNN).reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, B, A, -1]], "equal: the newest"
-    assert scorer(SKNN).reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]], "equal: the newest"
+    assert scorer(VSKNN).reason_items(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]]
+    assert scorer(SKNN).reason_items(Sequences.from_lists([[B, A]]), items).tolist() == [[A, B, A, -1]], (
+        "equal: the newest"
+    )
+    assert scorer(SKNN).reason_items(Sequences.from_lists([[A, B]]), items).tolist() == [[B, B, A, -1]], (
+        "equal: the newest"
+    )
 
     # d: a contributes 1/√2 through one session of two items, b 2 / √9 through two sessions of nine items
     rest = [C, E, F, *range(6, 11)]
     model, catalog = SKNN(), Catalog(np.arange(11).astype(np.object_), np.zeros((11, 1), np.float32), np.ones(11, bool))
     model.fit(Sequences.from_lists([[A, D], [B, D, *rest[1:]], [B, D, *rest[1:]]]), NOTHING, catalog, FitOptions())
-    found = model.scorer(catalog).reasons(Sequences.from_lists([[A, B]]), np.array([[D]], np.int32))
+    found = model.scorer(catalog).reason_items(Sequences.from_lists([[A, B]]), np.array([[D]], np.int32))
     assert found.tolist() == [[A]], "long sessions count less"
 
 

@@ -119,11 +119,11 @@ def test_the_reason_is_the_item_that_the_nearest_holders_share():
     # c: b contributes more through {b, c} than a through {a, c}; d: {a, d} is no neighbour; e: a and b contribute
     # equally, so the one that contributes less to the rest of the list is the reason; of a list of its own, the newest
     scorer = fitted().scorer(CATALOG)
-    assert scorer.reasons(Sequences.from_lists([[A, B]]), items).tolist() == [[B, A, -1, -1, -1]]
-    assert scorer.reasons(Sequences.from_lists([[B, A]]), items).tolist() == [[A, B, -1, -1, -1]]
+    assert scorer.reason_items(Sequences.from_lists([[A, B]]), items).tolist() == [[B, A, -1, -1, -1]]
+    assert scorer.reason_items(Sequences.from_lists([[B, A]]), items).tolist() == [[A, B, -1, -1, -1]]
     alone = np.array([[E]], np.int32)
-    assert scorer.reasons(Sequences.from_lists([[A, B]]), alone).tolist() == [[B]]
-    assert scorer.reasons(Sequences.from_lists([[B, A]]), alone).tolist() == [[A]]
+    assert scorer.reason_items(Sequences.from_lists([[A, B]]), alone).tolist() == [[B]]
+    assert scorer.reason_items(Sequences.from_lists([[B, A]]), alone).tolist() == [[A]]
 
 
 @pytest.mark.parametrize("reduction", ["pca", "whitening", "random"])

@@ -85,8 +85,8 @@ class LLMSeqPrompt(Model):
     def can_reuse(self, fitted_model: Model) -> bool:
         """Tell whether the fine-tuned language model of ``fitted_model`` can also serve this model.
 
-        The two models may differ only in how a language model is asked. The answer is always False for a
-        language model at a service: the warehouse records fine-tunings at a service.
+        The two models may differ only in how a language model is asked. The result is always False for a
+        language model at a service: the warehouse records its fine-tunings, so none of them is repeated anyway.
         """
         return (
             fitted_model.family == self.family

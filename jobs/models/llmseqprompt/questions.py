@@ -101,7 +101,8 @@ class QuestionWriter:
         if self.variant == "classify":
             is_usable &= self.llmseqsim_scorer.recommendable_mask[targets]
         inputs, targets = inputs.take(is_usable), targets[is_usable]
-        # Answers consist of the target's nearest clusters (classify) or of LLMSeqSim's candidates (list, rank).
+        # The right answer names the clusters nearest to the target (classify), or the target and LLMSeqSim's candidates
+        # (list, rank).
         if self.variant == "item" or not len(targets):
             answer_clusters_or_items: list[list[int]] = [[] for _ in targets]
         elif self.variant == "classify":

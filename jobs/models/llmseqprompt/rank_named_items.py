@@ -15,9 +15,9 @@ from rapidfuzz import fuzz, process
 from jobs.core.arrays import Bools, Floats
 
 ReplacementRule = Callable[[str, Bools], int]
-"""A rule that replaces a made-up name: (name, free items as a bool array (items,)) -> index of a free item, or -1.
+"""A rule that replaces a made-up name: (name, bool array (items,)) -> index of an assignable item, or -1.
 
-An item is free if it may be recommended and no other name stands for it yet.
+The array is True for assignable items: those that may be recommended and that no other name stands for yet.
 """
 
 
@@ -33,7 +33,7 @@ class AnswerCounts:
         Number of answers in which no name could be read.
     name_count : int
         Number of names in all answers.
-    duplicate_name_count : int
+    cross_answer_duplicate_count : int
         Number of names that already occur in an earlier answer to the same question.
     made_up_name_count : int
         Number of made-up names, which stand for no item of the catalogue, or for none of the candidates to rank.
@@ -42,7 +42,7 @@ class AnswerCounts:
     answer_count: int = 0
     invalid_answer_count: int = 0
     name_count: int = 0
-    duplicate_name_count: int = 0
+    cross_answer_duplicate_count: int = 0
     made_up_name_count: int = 0
 
     def add_answers(
@@ -60,13 +60,13 @@ class AnswerCounts:
         self.answer_count += len(names_of_answers)
         self.invalid_answer_count += sum(not answer for answer in names_of_answers)
         self.name_count += len(names)
-        self.duplicate_name_count += len(names) - len(set(names))
+        self.cross_answer_duplicate_count += len(names) - len(set(names))
         self.made_up_name_count += sum(name not in items_by_name for name in names)
 
     def fault_rates(self) -> dict[str, float]:
         """Return the share of invalid answers, and the shares of duplicate names and of made-up names in all names."""
         return {
-            "duplicate_rate": self.duplicate_name_count / max(1, self.name_count),
+            "duplicate_rate": self.cross_answer_duplicate_count / max(1, self.name_count),
             "hallucination_rate": self.made_up_name_count / max(1, self.name_count),
             "invalid_rate": self.invalid_answer_count / max(1, self.answer_count),
         }
@@ -108,34 +108,34 @@ def rank_named_items(
     for name in names:
         counts[name] += 1
     order = sorted(counts, key=lambda name: (-counts[name], first_position[name]))
-    free_item_mask = usable_item_mask.copy()
+    assignable_item_mask = usable_item_mask.copy()
     chosen_item: dict[str, int] = {}
 
     def assign_item(name: str, item: int) -> None:
         if item >= 0:
-            chosen_item[name], free_item_mask[item] = item, False
+            chosen_item[name], assignable_item_mask[item] = item, False
 
     for name in order:
         if name in items_by_name:
-            assign_item(name, next((item for item in items_by_name[name] if free_item_mask[item]), -1))
+            assign_item(name, next((item for item in items_by_name[name] if assignable_item_mask[item]), -1))
     for name in order:
         if name not in items_by_name:
-            assign_item(name, replacement_rule(name, free_item_mask))
+            assign_item(name, replacement_rule(name, assignable_item_mask))
     ranked = [name for name in order if name in chosen_item]
     scores = [(counts[name] - first_position[name] / (len(names) + 1)) / len(names) for name in ranked]
     return [chosen_item[name] for name in ranked], scores
 
 
-def drop_name(made_up_name: str, free_item_mask: Bools) -> int:  # noqa: ARG001
+def drop_name(made_up_name: str, assignable_item_mask: Bools) -> int:  # noqa: ARG001
     """Return -1, which means that no item replaces the made-up name."""
     return -1
 
 
 @dataclass(frozen=True)
-class EmbeddingReplacement:
+class ReplacementByEmbedding:
     """Replaces a made-up name by the item whose embedding has the largest cosine with the embedding of the name.
 
-    Only free items are considered: items that may be recommended and that no other name stands for yet.
+    Only assignable items are considered: items that may be recommended and that no other name stands for yet.
 
     Attributes
     ----------
@@ -148,10 +148,10 @@ class EmbeddingReplacement:
     item_vectors: Floats
     name_vectors: Mapping[str, Floats]
 
-    def __call__(self, made_up_name: str, free_item_mask: Bools) -> int:
-        """Return the free item nearest to the made-up name, the first of equally near items; -1 if no item is found."""
+    def __call__(self, made_up_name: str, assignable_item_mask: Bools) -> int:
+        """Return the assignable item nearest to the made-up name, the first of equally near items; -1 for none."""
         vector = self.name_vectors.get(made_up_name)
-        candidates = free_item_mask & self._item_has_vector
+        candidates = assignable_item_mask & self._item_has_vector
         if vector is None or not vector.any() or not candidates.any():
             return -1
         return int(np.where(candidates, self.item_vectors @ vector, -np.inf).argmax())
@@ -161,13 +161,13 @@ class EmbeddingReplacement:
         return np.asarray(self.item_vectors.any(axis=1), np.bool_)
 
 
-class SpellingReplacement:
+class ReplacementBySpelling:
     """Replaces a made-up name by an item whose name is spelt most similarly, whatever the order of the words.
 
-    Only free items are considered: items that may be recommended and that no other name stands for yet. The similarity
-    of names is RapidFuzz's token sort ratio. The weighted ratio, which LLMSeqPrompt's paper uses for the variant Rank,
-    is 20 times slower on whole catalogues, and there the weighted ratio ignores the differences between long names that
-    share a word or two.
+    Only assignable items are considered: items that may be recommended and that no other name stands for yet. The
+    similarity of names is RapidFuzz's token sort ratio. The weighted ratio, which LLMSeqPrompt's paper uses for the
+    variant Rank, is 20 times slower on whole catalogues, and there the weighted ratio ignores the differences between
+    long names that share a word or two.
 
     Parameters
     ----------
@@ -180,11 +180,11 @@ class SpellingReplacement:
         self._names = list(items_by_name)
         self._sorted_words = [_sort_words(name) for name in self._names]
 
-    def __call__(self, made_up_name: str, free_item_mask: Bools) -> int:
-        """Return the first free item of the most similar name that has one; -1 if no such name is similar at all."""
+    def __call__(self, made_up_name: str, assignable_item_mask: Bools) -> int:
+        """Return the first assignable item of the most similar name that has one; -1 if no name is similar at all."""
         matches = process.extract(_sort_words(made_up_name), self._sorted_words, scorer=fuzz.ratio, limit=None)
         for _, similarity, position in matches:
-            item = next((item for item in self.items_by_name[self._names[position]] if free_item_mask[item]), -1)
+            item = next((item for item in self.items_by_name[self._names[position]] if assignable_item_mask[item]), -1)
             if item >= 0 and similarity > 0:
                 return item
         return -1

@@ -15,9 +15,9 @@ from jobs.models.llmseqprompt.prompts import name_as_json, read_answer
 from jobs.models.llmseqprompt.questions import Question, QuestionWriter
 from jobs.models.llmseqprompt.rank_named_items import (
     AnswerCounts,
-    EmbeddingReplacement,
+    ReplacementByEmbedding,
+    ReplacementBySpelling,
     ReplacementRule,
-    SpellingReplacement,
     drop_name,
     rank_named_items,
 )
@@ -62,7 +62,7 @@ class PromptScorer(Scorer):
             self.question_writer.item_has_name | self.question_writer.llmseqsim_scorer.recommendable_mask
         )
 
-    def fault_rates(self) -> dict[str, float]:
+    def answer_fault_rates(self) -> dict[str, float]:
         """Return the shares of invalid answers, repeated names and made-up names; see :class:`AnswerCounts`."""
         return {} if self.hyperparameters["constrained"] else self.answer_counts.fault_rates()
 
@@ -93,14 +93,14 @@ class PromptScorer(Scorer):
                 scores[start + row] = _cut_or_pad([*named_scores, *cosines], k, -np.inf)
         return scores, items
 
-    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+    def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return LLMSeqSim's reasons: items of the sequence whose embeddings are near those of the recommended items.
 
         The reason is -1 for a recommended item without an embedding.
         """
         llmseqsim = self.question_writer.llmseqsim_scorer
         has_embedding = (recommended_items >= 0) & llmseqsim.recommendable_mask[recommended_items]
-        return llmseqsim.reasons(sequences, np.where(has_embedding, recommended_items, -1).astype(np.int32))
+        return llmseqsim.reason_items(sequences, np.where(has_embedding, recommended_items, -1).astype(np.int32))
 
     def _rankings(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
@@ -113,33 +113,35 @@ class PromptScorer(Scorer):
         # number of beams of the search, which decides what names are found. It is equal for all sequences, because a
         # sequence's list must not depend on the other sequences of the chunk.
         extra_names = 0 if excluded_items is None else self.question_writer.window
-        answers_by_question = self._ask_questions(questions, k + extra_names, usable_item_mask)
-        replacement_for = self._replacement_rule_by_question(questions, answers_by_question)
+        names_of_answers_per_question = self._ask_questions(questions, k + extra_names, usable_item_mask)
+        replacement_for = self._replacement_rule_getter(questions, names_of_answers_per_question)
         rankings: list[Ranking] = []
-        for row, (question, answers) in enumerate(zip(questions, answers_by_question, strict=True)):
+        for row, (question, answers) in enumerate(zip(questions, names_of_answers_per_question, strict=True)):
             if question is None:
                 rankings.append(([], []))
                 continue
-            free_item_mask = usable_item_mask.copy()
+            assignable_item_mask = usable_item_mask.copy()
             if excluded_items is not None:
-                free_item_mask[excluded_items[row]] = False
+                assignable_item_mask[excluded_items[row]] = False
             if self.question_writer.variant == "rank":  # a name can only stand for a candidate that the question shows
-                is_shown = np.zeros_like(free_item_mask)
+                is_shown = np.zeros_like(assignable_item_mask)
                 is_shown[[item for items in question.items_by_name.values() for item in items]] = True
-                free_item_mask &= is_shown
+                assignable_item_mask &= is_shown
             self.answer_counts.add_answers(answers, question.items_by_name)
-            named, scores = rank_named_items(answers, question.items_by_name, free_item_mask, replacement_for(question))
+            named, scores = rank_named_items(
+                answers, question.items_by_name, assignable_item_mask, replacement_for(question)
+            )
             rankings.append((named[:k], scores[:k]))
         return rankings
 
     def _ask_questions(
-        self, questions: list[Question | None], max_names_per_answer: int, usable_item_mask: Bools
+        self, questions: list[Question | None], max_names_per_constrained_answer: int, usable_item_mask: Bools
     ) -> list[list[list[str]]]:
         """Ask the language model all questions, and return the names in the answers to each.
 
         Parameters
         ----------
-        max_names_per_answer : int
+        max_names_per_constrained_answer : int
             Largest number of names in a constrained answer, which consists of names of the catalogue.
         usable_item_mask : bool array (items,)
             Items that a constrained answer may name.
@@ -154,7 +156,7 @@ class PromptScorer(Scorer):
             names = [
                 name for name, items in self.question_writer.items_by_name.items() if usable_item_mask[items].any()
             ]
-            choices, k = [name_as_json(name) for name in names], min(len(names), max_names_per_answer)
+            choices, k = [name_as_json(name) for name in names], min(len(names), max_names_per_constrained_answer)
             chosen = self.language_model.choose_likeliest_answers(conversations, choices, k) if names else []
             answers = [[[names[position] for position in positions]] for positions in chosen] or [
                 [] for _ in conversations
@@ -165,8 +167,8 @@ class PromptScorer(Scorer):
         by_conversation = dict(zip(conversations, answers, strict=True))
         return [by_conversation[question.conversation] if question else [] for question in questions]
 
-    def _replacement_rule_by_question(
-        self, questions: list[Question | None], answers_by_question: list[list[list[str]]]
+    def _replacement_rule_getter(
+        self, questions: list[Question | None], names_of_answers_per_question: list[list[list[str]]]
     ) -> Callable[[Question], ReplacementRule]:
         """Return a function that gives, for a question, the rule that replaces made-up names in its answers."""
         catalogue = self.question_writer.items_by_name
@@ -175,15 +177,15 @@ class PromptScorer(Scorer):
             def spelling_rule(question: Question) -> ReplacementRule:
                 asks_for_any_item = question.items_by_name is catalogue
                 return (
-                    self._catalogue_spelling_replacement
+                    self._catalogue_spelling_rule
                     if asks_for_any_item
-                    else SpellingReplacement(question.items_by_name)
+                    else ReplacementBySpelling(question.items_by_name)
                 )
 
             return spelling_rule
         made_up = {
             name
-            for question, answers in zip(questions, answers_by_question, strict=True)
+            for question, answers in zip(questions, names_of_answers_per_question, strict=True)
             if question
             for names in answers
             for name in names
@@ -192,12 +194,12 @@ class PromptScorer(Scorer):
         is_embedded = bool(made_up) and self.hyperparameters["mapping"] == "embedding"
         vectors = self.paid_services.embed_names(sorted(made_up)) if self.paid_services and is_embedded else {}
         item_vectors = self.question_writer.llmseqsim_scorer.item_vectors.numpy()
-        replacement_rule: ReplacementRule = EmbeddingReplacement(item_vectors, vectors) if vectors else drop_name
+        replacement_rule: ReplacementRule = ReplacementByEmbedding(item_vectors, vectors) if vectors else drop_name
         return lambda _: replacement_rule
 
     @cached_property
-    def _catalogue_spelling_replacement(self) -> SpellingReplacement:
-        return SpellingReplacement(self.question_writer.items_by_name)
+    def _catalogue_spelling_rule(self) -> ReplacementBySpelling:
+        return ReplacementBySpelling(self.question_writer.items_by_name)
 
 
 def _cut_or_pad(entries: list[Any], length: int, padding: float) -> list[Any]:

@@ -82,7 +82,7 @@ class BERT4Rec(SequentialModel):
     negatives : int
         Number of sampled items in the loss, shared by a batch; 0 means all items, which costs more.
     random_copies : int
-        Number of randomly masked copies of each sequence per epoch, in addition to a copy with its last item masked.
+        Number of randomly masked copies of each sequence in a pass, besides one copy with its last item masked.
     epochs, patience : int
         Largest number of epochs, and number of epochs without a better score after which training stops. The default
         patience is larger than SASRec's: masks are drawn anew in each epoch, so scores improve more slowly.
@@ -151,7 +151,7 @@ class LLM2BERT4Rec(BERT4Rec):
 def masked_batches(
     sequences: Sequences, hyperparameters: dict[str, Any], generator: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch's batches: sequences in which items are masked, and the masked items.
+    """Yield the batches of one pass over the sequences: sequences in which items are masked, and the masked items.
 
     Each sequence comes once with only its last item masked, and ``random_copies`` times with random masks.
 

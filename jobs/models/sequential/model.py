@@ -21,16 +21,16 @@ from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
 from jobs.models.base import FitOptions, Model
 from jobs.models.hyperparameter_choice import (
-    choose_recency_weight,
     chosen_parameters_from_state,
     chosen_parameters_to_state,
+    set_best_recency_weight,
 )
 from jobs.models.projection import Projection, fit_projection
 from jobs.models.recency_correction import RecencyCorrection
 from jobs.models.scorer import Scorer, case_ndcgs, validation_list_length
 from jobs.models.sequential.losses import softmax_loss
 from jobs.models.sequential.network import SequenceNetwork
-from jobs.models.sequential.reasons import LeaveOneOutScorer
+from jobs.models.sequential.reasons import ScorerWithLeaveOneOutReasons
 from jobs.training import processes
 from jobs.training.loop import train
 from jobs.training.processes import Batch
@@ -53,25 +53,26 @@ SHARED_DEFAULTS = {
 }
 
 
-# Windows that a fit can choose besides the default of 20, and the share of the sequences that a window should hold
-# whole. SASRec passes 1,107 sequences of UCI Online Retail, of 71 items on average, in 1.6 CPU seconds with a window of
-# 20, in 2.8 with 50, and in 4.8 with 100. Sequences that are all shorter than 20 have the same model with each window.
+# Windows that a fit can choose besides the default of 20, and the share of the sequences that should fit whole into the
+# window. One pass of SASRec over 1,107 sequences of UCI Online Retail, of 71 items on average, takes 1.6 CPU seconds
+# with a window of 20, 2.8 with 50, and 4.8 with 100. If all sequences are shorter than 20, the model is the same with
+# each window.
 LONGER_WINDOWS = (50, 100)
 SHARE_IN_WINDOW = 0.9
 
 
-def choose_window(sequence_lengths: Longs, default_window: int) -> int:
+def choose_window(sequence_lengths: Longs, smallest_window: int) -> int:
     """Return the smallest window into which nine of ten training sequences fit whole; if there is none, the largest.
 
     Parameters
     ----------
     sequence_lengths : int64 array (sequences,)
         Number of items of each training sequence.
-    default_window : int
+    smallest_window : int
         The smallest window to choose; the larger ones are ``LONGER_WINDOWS``.
     """
     needed = np.quantile(sequence_lengths, SHARE_IN_WINDOW, method="inverted_cdf") if len(sequence_lengths) else 0
-    return next((window for window in (default_window, *LONGER_WINDOWS) if window >= needed), LONGER_WINDOWS[-1])
+    return next((window for window in (smallest_window, *LONGER_WINDOWS) if window >= needed), LONGER_WINDOWS[-1])
 
 
 class SequentialModel(Model):
@@ -126,12 +127,13 @@ class SequentialModel(Model):
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Train until the validation nDCG stops improving; without validation cases, train for all epochs.
 
-        Before the training the window is chosen by the sequences' lengths, after it the recency correction's weight.
+        The window is chosen before the training, by the lengths of the training sequences. The weight of the recency
+        correction is chosen after the training, on the validation cases.
         """
         if "window" in self.parameters_to_choose:
             self.chosen_parameters["window"] = choose_window(train_sequences.lengths, self.parameters["window"])
         self._train_network(train_sequences, validation, catalog, fit_options, self.parameters["epochs"])
-        choose_recency_weight(self, validation, catalog, fit_options.allow_repeats)
+        set_best_recency_weight(self, validation, catalog, fit_options.allow_repeats)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "SequentialModel":
         """Return a new model trained on all sequences, for the number of epochs that was best on validation cases."""
@@ -141,7 +143,7 @@ class SequentialModel(Model):
         return model
 
     def _train_network(
-        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions, epoch_count: int
+        self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions, max_epochs: int
     ) -> None:
         with preserve_random_state():
             torch.manual_seed(fit_options.seed)
@@ -149,7 +151,9 @@ class SequentialModel(Model):
             self.vocabulary = np.unique(train_sequences.items)
             self.recency_correction = RecencyCorrection.from_sequences(train_sequences, catalog)
             self.projection = self._fit_projection(catalog, fit_options.seed)
-            self.network = self._network_with_bias(self._initial_item_vectors(catalog, fit_options.seed)).to(device())
+            self.network = self._make_network_with_optional_bias(
+                self._initial_item_vectors(catalog, fit_options.seed)
+            ).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
         table_row[self.vocabulary] = np.arange(len(self.vocabulary))
         rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).keep_last_items(
@@ -168,9 +172,9 @@ class SequentialModel(Model):
         self.best_epoch = train(
             self.network,
             lambda generator: self._epoch_batches(rows, generator),
-            self.own_share_of_loss,
+            self.loss_share_of_this_process,
             validate,
-            {**self.parameters, "epochs": epoch_count},
+            {**self.parameters, "epochs": max_epochs},
             f"training {self.family}",
             seed=fit_options.seed,
             checkpoint_file=fit_options.checkpoint_file,
@@ -198,7 +202,7 @@ class SequentialModel(Model):
             A function that draws one epoch's batches, the same batches as on rank 0.
         """
         placeholders = np.zeros((item_count, self.parameters["width"]), np.float32)
-        self.network = self._network_with_bias(placeholders).to(device())
+        self.network = self._make_network_with_optional_bias(placeholders).to(device())
         return lambda generator: self._epoch_batches(sequences, generator)
 
     def _epoch_batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Batch]:
@@ -220,12 +224,12 @@ class SequentialModel(Model):
             processes.training_processes.shared_generator,
         )
 
-    def own_share_of_loss(self, batch: Batch) -> Tensor:
+    def loss_share_of_this_process(self, batch: Batch) -> Tensor:
         """Return this process's share of a batch's mean loss; the shares of all processes add up to the mean loss."""
         part, weight = processes.training_processes.take_rows_of_rank(batch)
         return self._loss(part) * weight
 
-    def _network_with_bias(self, initial_item_vectors: Floats) -> SequenceNetwork:
+    def _make_network_with_optional_bias(self, initial_item_vectors: Floats) -> SequenceNetwork:
         """Return an untrained network with the given item vectors, and zero biases if ``item_bias`` is set."""
         network = self._make_network(initial_item_vectors)
         if self.parameters["item_bias"]:
@@ -260,7 +264,7 @@ class SequentialModel(Model):
         return float(case_ndcgs(self.scorer(catalog), validation, allow_repeats).mean())
 
     def state(self) -> State:
-        """Return weights, trained items, recency correction, any reduction of embeddings, and what was chosen."""
+        """Return weights, trained items, recency correction, chosen values, and the reduction of embeddings, if any."""
         weights = {f"network.{name}": value.cpu().numpy() for name, value in self.network.state_dict().items()}
         projection = self.projection.state() if self.projection else {}
         chosen = chosen_parameters_to_state(self.chosen_parameters)
@@ -273,7 +277,7 @@ class SequentialModel(Model):
         self.vocabulary = state["vocabulary"]
         self.recency_correction = RecencyCorrection.from_state(state, training_catalog)
         self.projection = Projection.from_state(state)
-        self.network = self._network_with_bias(state["network.table"])
+        self.network = self._make_network_with_optional_bias(state["network.table"])
         weights = {
             name.removeprefix("network."): torch.from_numpy(value)
             for name, value in state.items()
@@ -325,6 +329,6 @@ class SequentialModel(Model):
                 predicted[rows] = self.network.predict_next_vectors(table, items)
             return predicted
 
-        return LeaveOneOutScorer(
+        return ScorerWithLeaveOneOutReasons(
             compute_queries, table, has_vector, item_bias=item_bias, max_input_length=self._max_input_length
         )

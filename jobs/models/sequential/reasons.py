@@ -22,15 +22,15 @@ from jobs.core.sequences import Sequences
 from jobs.models.scorer import SEQUENCES_PER_REASON_CHUNK, VectorScorer, reasons_among_candidates
 
 # Number of newest items of a sequence that may be a reason; the network runs once without each of them. On UCI Online
-# Retail (200 sequences of 5 items or more, SASRec after 4 epochs), a list's commonest reason is that of 74 % of its
-# items if the largest contribution of 3 candidates decides, of 63 % with the lift of 3 candidates, and of 42 % with the
-# lift of 6. Five candidates take about twice as long as three. On Beauty, the item of the sequence with the largest
-# contribution is among the five for 95 % of the listed items.
+# Retail (200 sequences of 5 items or more, SASRec after 4 epochs), 74 % of a list's items have the list's commonest
+# reason if the largest contribution of 3 candidates decides, 63 % with the lift of 3 candidates, and 42 % with the lift
+# of 6. Five candidates take about twice as long as three. On Beauty, the item of the sequence with the largest
+# contribution is among the five candidates for 95 % of the listed items.
 REASON_CANDIDATES = 5
 
 
 @dataclass(frozen=True)
-class LeaveOneOutScorer(VectorScorer):
+class ScorerWithLeaveOneOutReasons(VectorScorer):
     """Vector scorer that finds reasons for recommendations by leaving out items of the sequence, one at a time.
 
     Attributes
@@ -41,7 +41,7 @@ class LeaveOneOutScorer(VectorScorer):
 
     max_input_length: int = field(kw_only=True)
 
-    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+    def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reason for each recommended item: an item of the sequence without which its score is lower.
 
         Scores are taken relative to the mean score of all recommendable items. Candidates for the reason are the newest
@@ -63,8 +63,8 @@ class LeaveOneOutScorer(VectorScorer):
             added[row, column] = queries[row] - queries_without
             centred_vectors = self.item_vectors[recommended_items[rows].clip(min=0)] - self._mean_item_vector
             drops = torch.bmm(centred_vectors, added.transpose(1, 2)).cpu().numpy().astype(np.float64)
-            # Without the newest item, scores change many times more than without another. Square roots of the changes
-            # are compared, so that the newest item isn't the reason for nearly all recommended items.
+            # Leaving out the newest item changes scores many times more than leaving out another. Square roots of the
+            # changes are compared, so that the newest item isn't the reason for nearly all recommended items.
             contributions = np.sign(drops) * np.sqrt(np.abs(drops))
             reasons[rows] = reasons_among_candidates(contributions, candidates, recommended_items[rows])
         return reasons

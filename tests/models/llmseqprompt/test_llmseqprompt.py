@@ -177,7 +177,7 @@ def test_constrained_answers_are_the_likeliest_names_that_may_be_recommended(mon
     scores, lists = recommend(scorer, Sequences.from_lists([ROW]), ITEMS, allowed_mask=allowed)
     assert set(lists[0]) - {-1} == set(range(ITEMS)) - {*ROW, INDEX[0, 3]}
     assert (scores[lists >= 0] > 0).all(), "all by the language model"
-    assert scorer.fault_rates() == {}
+    assert scorer.answer_fault_rates() == {}
 
 
 def test_a_choice_is_as_wide_whoever_is_beside_and_however_long_their_histories_are(monkeypatch):

@@ -5,8 +5,8 @@ import pytest
 
 from jobs.models.llmseqprompt.rank_named_items import (
     AnswerCounts,
-    EmbeddingReplacement,
-    SpellingReplacement,
+    ReplacementByEmbedding,
+    ReplacementBySpelling,
     drop_name,
     rank_named_items,
 )
@@ -55,7 +55,7 @@ VECTORS = np.array([[1, 0], [0.6, 0.8], [0, 1], [0, 0], [0.8, 0.6]], np.float32)
 
 
 def test_a_made_up_name_becomes_the_nearest_item_that_no_name_has_taken():
-    replace = EmbeddingReplacement(
+    replace = ReplacementByEmbedding(
         VECTORS, {"beret": np.array([1, 0], np.float32), "clog": np.array([1, 0], np.float32)}
     )
     # beret is the most frequent name, but item 0 belongs to the real name cap; clog is replaced after beret
@@ -64,7 +64,7 @@ def test_a_made_up_name_becomes_the_nearest_item_that_no_name_has_taken():
 
 
 def test_a_name_without_a_vector_and_items_without_one_replace_nothing():
-    replace = EmbeddingReplacement(VECTORS, {"zero": np.zeros(2, np.float32), "beret": np.array([1, 0], np.float32)})
+    replace = ReplacementByEmbedding(VECTORS, {"zero": np.zeros(2, np.float32), "beret": np.array([1, 0], np.float32)})
     assert rank_named_items(ones("zero unheard"), KNOWN, ALL, replace)[0] == []
     only_blank = np.array([False, False, False, True, False])
     assert rank_named_items(ones("beret"), KNOWN, only_blank, replace)[0] == []
@@ -72,14 +72,13 @@ def test_a_name_without_a_vector_and_items_without_one_replace_nothing():
 
 def test_a_made_up_name_becomes_the_item_spelt_most_like_it():
     usable = ALL.copy()
-    assert rank_named_items(ones("shoes"), KNOWN, usable, SpellingReplacement(KNOWN))[0] == [2]
+    assert rank_named_items(ones("shoes"), KNOWN, usable, ReplacementBySpelling(KNOWN))[0] == [2]
     usable[2] = False
-    assert rank_named_items(ones("shoes"), KNOWN, usable, SpellingReplacement({"shoe": [2], "shoe lace": [4]}))[0] == [
-        4
-    ], "the next one free"
-    assert rank_named_items(ones("§§§"), KNOWN, usable, SpellingReplacement(KNOWN))[0] == [], "like nothing at all"
-    assert rank_named_items(ones("hat"), {}, usable, SpellingReplacement({}))[0] == []
-    same_words = SpellingReplacement({"black beret of wool": [0], "red wool": [1]})
+    two_names = ReplacementBySpelling({"shoe": [2], "shoe lace": [4]})
+    assert rank_named_items(ones("shoes"), KNOWN, usable, two_names)[0] == [4], "the next one that may be assigned"
+    assert rank_named_items(ones("§§§"), KNOWN, usable, ReplacementBySpelling(KNOWN))[0] == [], "like nothing at all"
+    assert rank_named_items(ones("hat"), {}, usable, ReplacementBySpelling({}))[0] == []
+    same_words = ReplacementBySpelling({"black beret of wool": [0], "red wool": [1]})
     assert same_words("wool beret, black", usable) == 0, "whatever their order"
 
 

@@ -9,7 +9,7 @@ from jobs.core.sequences import Sequences
 from jobs.models.reason_lift import strongest_reasons_by_lift
 from jobs.models.scorer import VectorScorer, recommend
 from jobs.models.sequential import reasons as leave_one_out
-from jobs.models.sequential.reasons import LeaveOneOutScorer, newest_distinct_items
+from jobs.models.sequential.reasons import ScorerWithLeaveOneOutReasons, newest_distinct_items
 
 A, B, C, D, E = range(5)
 # A query counts how often b, e and a occur in the sequence, so an item's vector holds what each of these three items
@@ -26,17 +26,17 @@ def asked(sequences):
 
 
 def scorer(window=10):
-    return LeaveOneOutScorer(asked, VECTORS, KNOWN, max_input_length=window)
+    return ScorerWithLeaveOneOutReasons(asked, VECTORS, KNOWN, max_input_length=window)
 
 
 def reasons(rows, items, **options):
-    return scorer(**options).reasons(Sequences.from_lists(rows), np.array(items, np.int32)).tolist()
+    return scorer(**options).reason_items(Sequences.from_lists(rows), np.array(items, np.int32)).tolist()
 
 
 def test_the_reason_can_be_another_item_than_the_nearest():
     rows, items = Sequences.from_lists([[B, E]]), np.array([[D]], np.int32)
     # cosines with d: b's 3 / sqrt(13 * 27) = 0.16, e's 7 / sqrt(13 * 10) = 0.61
-    assert VectorScorer(asked, VECTORS, KNOWN).reasons(rows, items).tolist() == [[E]]
+    assert VectorScorer(asked, VECTORS, KNOWN).reason_items(rows, items).tolist() == [[E]]
     # d is above the mean by 2 without e, and by 0 without b
     assert reasons([[B, E], [E, B]], [[D], [D]]) == [[B], [B]]
 
@@ -86,7 +86,7 @@ def test_reasons_equal_those_of_leaving_out_items_one_by_one(family):
     model = fitted(family).scorer(shop())
     rows = [*walks(12, seed=5, shortest=1, longest=6), [int(INDEX[0, 1]), int(INDEX[2, 3]), int(INDEX[0, 2])]]
     _, lists = recommend(model, Sequences.from_lists(rows), 5)
-    found = model.reasons(Sequences.from_lists(rows), lists)
+    found = model.reason_items(Sequences.from_lists(rows), lists)
     assert found.dtype == np.int32
     for own, items, named in zip(rows, lists, found, strict=True):
         without = [
@@ -109,6 +109,6 @@ def test_reasons_do_not_depend_on_the_chunks(monkeypatch):
     model = fitted("sasrec").scorer(shop())
     rows = Sequences.from_lists([*walks(20, seed=5, shortest=1, longest=6), [], [4]])
     _, lists = recommend(model, rows, 5)
-    wanted = model.reasons(rows, lists)
+    wanted = model.reason_items(rows, lists)
     monkeypatch.setattr(leave_one_out, "SEQUENCES_PER_REASON_CHUNK", 3)
-    assert model.reasons(rows, lists).tolist() == wanted.tolist()
+    assert model.reason_items(rows, lists).tolist() == wanted.tolist()

@@ -8,7 +8,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.models.base import FitOptions
 from jobs.models.ease import EASE
-from jobs.models.item_weights import keep_strongest_weights
+from jobs.models.item_to_item import keep_strongest_weights
 from jobs.models.itemknn import ItemKNN
 from jobs.models.markov import Markov
 from jobs.models.scorer import recommend
@@ -70,7 +70,7 @@ def test_older_items_weigh_less_and_the_reason_is_what_adds_most():
     alone = {item: scores_of(model, [item]) for item in (A, B)}
     both = scores_of(model, [A, B])
     assert both[C] == pytest.approx(alone[B][C] + alone[A][C] / 2)
-    reasons = model.scorer(CATALOG).reasons(Sequences.from_lists([[A, B]]), np.array([[C, D, -1]], np.int32))
+    reasons = model.scorer(CATALOG).reason_items(Sequences.from_lists([[A, B]]), np.array([[C, D, -1]], np.int32))
     assert reasons.tolist() == [[B, A, -1]]
 
 

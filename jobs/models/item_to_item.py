@@ -34,13 +34,13 @@ SHARED_DEFAULTS: Final[Mapping[str, Any]] = {
     "weights_per_item": 200,
     "window": 200,
 }
-"""Defaults of the hyper-parameters that all linear item-to-item families share (see :class:`ItemWeightsModel`)."""
+"""Defaults of the hyper-parameters that all linear item-to-item families share (see :class:`ItemToItemModel`)."""
 
 SEQUENCES_PER_CHUNK: Final = 1024
 """Number of sequences for which items are ranked at once; it bounds the memory for scores."""
 
 
-class ItemWeightsModel(Model):
+class ItemToItemModel(Model):
     """A model that scores items by learnt weights from each item to each other item.
 
     The fit chooses values for the hyper-parameters in ``values_to_try`` that the settings do not give, one
@@ -51,7 +51,8 @@ class ItemWeightsModel(Model):
     Hyper-parameters
     ----------------
     decay : str
-        Weight of a sequence's items by age, a key of ``DECAYS``. Repeated items count once, at their last place.
+        Key of ``DECAYS``: how the weight of a sequence's items falls with their age. Repeated items count
+        once, at their last place.
     recency : float
         Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of all
         history)^weight; 0 for none.
@@ -155,12 +156,12 @@ class ItemWeightsModel(Model):
             self.chosen_parameters["recency"]
             * self.recency_correction.log_ratios_for_catalog(catalog).astype(np.float64)
         )
-        return ItemWeightsScorer(
+        return ItemToItemScorer(
             weights, factors, recommendable_mask, self.chosen_parameters["decay"], int(self.parameters["window"])
         )
 
 
-class ItemWeightsScorer(Scorer):
+class ItemToItemScorer(Scorer):
     """Scorer that adds up the weights from a sequence's items to each scored item.
 
     Parameters
@@ -172,12 +173,12 @@ class ItemWeightsScorer(Scorer):
     recommendable_mask : bool array (items,)
         True for items that occur in training sequences.
     decay_name : str
-        Weight of a sequence's items by age, a key of ``DECAYS``.
+        Key of ``DECAYS``: how the weight of a sequence's items falls with their age.
     window : int
         Number of newest items of a sequence that the scorer reads.
     """
 
-    scores_ignore_other_items = True
+    scores_ignore_allowed_mask_and_k = True
 
     def __init__(
         self, weights: SparseMatrix, score_factors: Doubles, recommendable_mask: Bools, decay_name: str, window: int
@@ -196,13 +197,13 @@ class ItemWeightsScorer(Scorer):
             sequences, k, excluded_items, SEQUENCES_PER_CHUNK,
         )  # fmt: skip
 
-    def reasons(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+    def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the reason for each recommended item: an item of the sequence that adds much to its score.
 
         It adds much compared with what it adds to the scores of the other listed items
         (:mod:`jobs.models.reason_lift`).
         """
-        reasons = super().reasons(sequences, recommended_items)
+        reasons = super().reason_items(sequences, recommended_items)
         weights = self._age_weights(sequences)
         for row in range(len(sequences)):
             entries = slice(weights.indptr[row], weights.indptr[row + 1])
