@@ -91,12 +91,12 @@ def embed(
     ):
         return  # without texts to embed or batches to collect, no provider is loaded
     provider = provider_for(settings, embedding_model)
-    if options.max_cost is not None and provider.price is None:
+    if options.max_cost is not None and provider.usd_per_million_tokens is None:
         raise UsageError(
             f"--max-cost needs a price: nextmart doesn't know that of {embedding_model.name}. Set it, in US dollars a "
             f'million tokens: [vars.embedding_models."{embedding_model.name}"] price = …'
         )
-    budget = Budget(provider.price, options.max_cost)
+    budget = Budget(provider.usd_per_million_tokens, options.max_cost)
     try:
         if isinstance(provider, DirectProvider):
             ended_by = (
@@ -139,7 +139,7 @@ def _embed_without_batches(
         provider, embedding_model.dimensions, budget, rate_limits, settings.embedding_patience_seconds
     )
     texts = read_staged_texts(connection, missing_texts_query, provider, run_record)
-    requests = pack_requests(texts, provider.limits, settings.embedding_batch_size)
+    requests = pack_requests(texts, provider.request_limits, settings.embedding_batch_size)
     with (
         progress(f"embedding with {embedding_model.name}", run_record.rows_in) as advance,
         _stopping_at_ctrl_c(dispatcher.stop_event),
@@ -148,14 +148,15 @@ def _embed_without_batches(
             if outcome.vectors is not None and len(outcome.embedded_texts):
                 store_vectors(connection, embedding_model, run_record.run_id, outcome.embedded_texts, outcome.vectors)
                 run_record.rows_out += len(outcome.embedded_texts)
-            if outcome.failure:
-                text, error = outcome.failure
+            if outcome.given_up_text_with_error:
+                text, error = outcome.given_up_text_with_error
                 store_failures(
                     connection, embedding_model, run_record.run_id, "failed", [(text.text_hash, redact(error))]
                 )
                 run_record.detail["failed"] += 1
             advance(
-                len(outcome.embedded_texts) + bool(outcome.failure), f"${budget.spent_usd:.4f}" if budget.price else ""
+                len(outcome.embedded_texts) + bool(outcome.given_up_text_with_error),
+                f"${budget.spent_usd:.4f}" if budget.usd_per_million_tokens else "",
             )
     return dispatcher.ended_by
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from jobs.embedding.backlog import MissingTextsQuery, read_staged_texts, stage_missing_texts
 from jobs.embedding.batching import TextToEmbed, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
-from jobs.embedding.provider import BatchProvider, BatchResult
+from jobs.embedding.provider import BatchedTextResult, BatchProvider
 from jobs.embedding.stored_vectors import store_failures, store_vectors, usable_vector_mask
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
@@ -92,14 +92,14 @@ def embed_in_batches(
     NextmartError or None
         The error that ended the run early; None if there was none.
     """
-    queue = BatchQueue(connection, settings, run_record, provider, budget, missing_texts_query)
+    tracker = BatchTracker(connection, settings, run_record, provider, budget, missing_texts_query)
     deadline = time.monotonic() + 60 * settings.embedding_batch_wait_minutes
     pause = 1.0
     try:
         while True:
-            queue.collect_results()
-            queue.submit_missing_texts()
-            batches, texts, _ = queue.count_batches_under_way()
+            tracker.collect_results()
+            tracker.submit_missing_texts()
+            batches, texts, _ = tracker.count_batches_under_way()
             if not batches or time.monotonic() >= deadline:
                 return None
             say(f"{texts:,} texts are under way in {batches} batches")
@@ -108,10 +108,10 @@ def embed_in_batches(
     except (ServiceError, BudgetExceeded) as error:
         return error
     finally:
-        run_record.detail["under_way"] = queue.count_batches_under_way()[1]
+        run_record.detail["under_way"] = tracker.count_batches_under_way()[1]
 
 
-class BatchQueue:
+class BatchTracker:
     """Submits the batches of one embedding model, tracks them in the warehouse, and collects those that have ended."""
 
     def __init__(
@@ -222,7 +222,7 @@ class BatchQueue:
         self._budget.settle(self._reserved_tokens.pop(submission_id, 0), charged)
         return settled
 
-    def _has_usable_vector(self, result: BatchResult) -> bool:
+    def _has_usable_vector(self, result: BatchedTextResult) -> bool:
         dimensions = self._missing_texts_query.embedding_model.dimensions
         return (
             result.vector is not None
@@ -230,17 +230,19 @@ class BatchQueue:
             and bool(usable_vector_mask(result.vector[None], 1, dimensions)[0])
         )
 
-    def _record_hopeless_texts(self, text_hashes: list[str], error_by_text_hash: dict[str, str]) -> None:
+    def _record_hopeless_texts(self, ended_batch_text_hashes: list[str], error_by_text_hash: dict[str, str]) -> None:
         """Record as failed the texts that ``MAX_BATCHES_PER_TEXT`` completed batches have left without a vector.
 
         Parameters
         ----------
-        text_hashes : list of str
+        ended_batch_text_hashes : list of str
             The texts of the batch that has just ended.
         error_by_text_hash : text_hash -> error
             The errors that the ended batch reports.
         """
-        self._connection.register("ended_batch_texts", pa.table({"text_hash": pa.array(text_hashes, pa.string())}))
+        self._connection.register(
+            "ended_batch_texts", pa.table({"text_hash": pa.array(ended_batch_text_hashes, pa.string())})
+        )
         stored = (
             "select text_hash from ml.embeddings where embedding_model = $embedding_model and dimensions = $dimensions"
         )
@@ -271,7 +273,7 @@ class BatchQueue:
         if not stage_missing_texts(self._connection, self._missing_texts_query):
             return
         max_tokens_under_way = self._settings.embedding_batch_enqueued_tokens
-        limits = self._provider.limits
+        limits = self._provider.request_limits
         batch_tokens = min(filter(None, (limits.tokens_per_request, max_tokens_under_way)), default=None)
         texts = read_staged_texts(self._connection, self._missing_texts_query, self._provider, self._run_record)
         for batch_texts in pack_requests(

@@ -49,7 +49,7 @@ def cut_to_token_limit(
         In the order of ``texts_with_hashes``. The ``length_note`` of a rejected text says how long the text is.
     """
     counts = provider.count_tokens([text for _, text in texts_with_hashes])
-    limit = provider.limits.tokens_per_text
+    limit = provider.request_limits.tokens_per_text
     accepted, rejected = [], []
     for (text_hash, text), tokens in zip(texts_with_hashes, counts, strict=True):
         if limit is None or tokens <= limit:
@@ -65,19 +65,24 @@ def cut_to_token_limit(
     return accepted, rejected
 
 
-def pack_requests(texts: Iterable[TextToEmbed], limits: RequestLimits, batch_size: int) -> Iterator[list[TextToEmbed]]:
+def pack_requests(
+    texts: Iterable[TextToEmbed], request_limits: RequestLimits, batch_size: int
+) -> Iterator[list[TextToEmbed]]:
     """Pack texts into requests, in the order of the texts, within the limits and at most ``batch_size`` texts each.
 
     A text that alone exceeds the token limit of a request is sent alone: the service decides about it.
     """
-    max_texts = min(batch_size, limits.texts_per_request)
+    max_texts = min(batch_size, request_limits.texts_per_request)
     request: list[TextToEmbed] = []
     request_tokens = 0
     for text in texts:
         # Both nextmart's count of the tokens and the service's estimate have to stay within the limit of a request.
         tokens = max(text.token_count, -(-len(text.text.encode()) // BYTES_PER_TOKEN))
         is_full = len(request) >= max_texts
-        is_too_large = limits.tokens_per_request is not None and request_tokens + tokens > limits.tokens_per_request
+        is_too_large = (
+            request_limits.tokens_per_request is not None
+            and request_tokens + tokens > request_limits.tokens_per_request
+        )
         if request and (is_full or is_too_large):
             yield request
             request, request_tokens = [], 0

@@ -64,14 +64,14 @@ class Budget:
 
     Parameters
     ----------
-    price : float or None
+    usd_per_million_tokens : float or None
         US dollars a million tokens; None if the price is unknown.
     max_cost : float or None
         US dollars that the run may spend; None for no limit.
     """
 
-    def __init__(self, price: float | None, max_cost: float | None) -> None:
-        self.price = price
+    def __init__(self, usd_per_million_tokens: float | None, max_cost: float | None) -> None:
+        self.usd_per_million_tokens = usd_per_million_tokens
         self.charged_tokens = 0
         self._max_cost = max_cost
         self._reserved = 0
@@ -80,7 +80,7 @@ class Budget:
     @property
     def spent_usd(self) -> float:
         """US dollars that the run has spent; 0 if the price is unknown."""
-        return self.charged_tokens * (self.price or 0) / 1e6
+        return self.charged_tokens * (self.usd_per_million_tokens or 0) / 1e6
 
     def reserve(self, token_count: int) -> None:
         """Reserve the tokens that the service will charge for a request.
@@ -91,7 +91,7 @@ class Budget:
             If the run, with this request, might cost more than ``max_cost``.
         """
         with self._lock:
-            cost = (self.charged_tokens + self._reserved + token_count) * (self.price or 0) / 1e6
+            cost = (self.charged_tokens + self._reserved + token_count) * (self.usd_per_million_tokens or 0) / 1e6
             if self._max_cost is not None and cost > self._max_cost * (1 + 1e-9):
                 raise BudgetExceeded(
                     f"stopped before a request that would bring the cost to ${cost:.6f}, over the ${self._max_cost:g} "

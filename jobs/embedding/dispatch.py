@@ -1,9 +1,9 @@
 """Sends requests for embeddings from several threads: paces and retries them, and isolates a text that is rejected.
 
 Who causes a failure is tested, not guessed. If a request still fails after its retries, either one of its texts or the
-service is at fault. If other requests succeed meanwhile, or a harmless probe does, the request is split in
-halves until the failing text stands alone, and that text is recorded as failed. If nothing succeeds, the run ends and
-its texts stay for the next run.
+service is at fault. If other requests succeed meanwhile, or a probe (a request with a harmless text) does, the failed
+request is split in halves until the failing text stands alone, and that text is recorded as failed. If nothing
+succeeds, the run ends and its texts stay for the next run.
 """
 
 import threading
@@ -52,7 +52,7 @@ class RequestOutcome:
         Texts that got a vector.
     vectors : float32 array (texts, dimensions) or None
         The vectors of ``embedded_texts``; None if there are none.
-    failure : (TextToEmbed, str) or None
+    given_up_text_with_error : (TextToEmbed, str) or None
         The text that is given up, and its error; None if there is no such text.
     follow_up_requests : list of requests
         Smaller requests, to make next, for those texts of the request that have neither a vector nor an error yet.
@@ -60,7 +60,7 @@ class RequestOutcome:
 
     embedded_texts: list[TextToEmbed] = field(default_factory=list)
     vectors: Floats | None = None
-    failure: tuple[TextToEmbed, str] | None = None
+    given_up_text_with_error: tuple[TextToEmbed, str] | None = None
     follow_up_requests: list[list[TextToEmbed]] = field(default_factory=list)
 
 
@@ -149,7 +149,7 @@ class Dispatcher:
             ):
                 return RequestOutcome()
             if len(texts) == 1:
-                return RequestOutcome(failure=(texts[0], str(error)))
+                return RequestOutcome(given_up_text_with_error=(texts[0], str(error)))
             return RequestOutcome(follow_up_requests=split_request(texts))
         usable = usable_vector_mask(answer.vectors, len(texts), self._dimensions)
         embedded = [text for text, is_usable in zip(texts, usable, strict=True) if is_usable]
@@ -218,7 +218,7 @@ class Dispatcher:
     ) -> float:
         """Return a time of ``time.monotonic()``: a request that has succeeded after it shows that the service works.
 
-        Then one of the texts of the failed request has caused the error.
+        If there is such a request, one of the failed request's texts has caused the error.
         """
         if isinstance(error, RequestRefusedError | WrongAnswerError):
             return float("-inf")  # any earlier success in this run shows that the requests' parameters are right
@@ -226,7 +226,7 @@ class Dispatcher:
         return request_started_at if len(texts) > 1 else time.monotonic()
 
     def _service_works(self, error: ServiceError, earliest_time_of_proof: float) -> bool:
-        """Tell whether the service answers other requests; if it does not, end the run.
+        """Tell whether the service answers requests other than the failed one; if it does not, end the run.
 
         A request that succeeded after ``earliest_time_of_proof`` shows that the service works. Without one, a probe
         is sent.

@@ -60,7 +60,7 @@ class EmbedPlan:
 
 
 def plan_embedding(connection: Connection, settings: Settings, retry_failed: bool = False) -> list[EmbedPlan]:
-    """Plan the next run of the embed job with the set embedding model: one plan for each provider of the same vectors.
+    """Return one plan of the next embed run for each provider that sells the chosen embedding model's vectors.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def plan_embedding(connection: Connection, settings: Settings, retry_failed: boo
         sample_tokens = sum(text.token_count for text in accepted)
         # A text's number of tokens is nearly proportional to its bytes; the sample gives the ratio.
         token_count = round(sample_tokens * total_bytes / max(1, sum(len(text.encode()) for text in sampled_texts)))
-        cost = None if provider.price is None else token_count * provider.price / 1e6
+        cost = None if provider.usd_per_million_tokens is None else token_count * provider.usd_per_million_tokens / 1e6
         minutes = _estimated_minutes(
             connection, settings, embedding_model, provider_name, provider, sampled_texts, text_count, token_count
         )
@@ -137,7 +137,7 @@ def _estimated_minutes(
     ).fetchone()
     if last_run and last_run[1]:
         return float(text_count * last_run[1] / last_run[0])
-    if provider.price == 0:
+    if provider.usd_per_million_tokens == 0:
         timed_texts = sampled_texts[:TIMED_TEXTS]
         threads = provider.max_requests_in_flight
         texts_by_thread = [timed_texts[start::threads] for start in range(min(threads, len(timed_texts)))]

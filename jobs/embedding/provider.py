@@ -31,14 +31,14 @@ class Provider(Protocol):
 
     Attributes
     ----------
-    limits : RequestLimits
+    request_limits : RequestLimits
         How many texts and tokens one request may hold.
-    price : float or None
+    usd_per_million_tokens : float or None
         US dollars a million tokens; None if the price is unknown.
     """
 
-    limits: RequestLimits
-    price: float | None
+    request_limits: RequestLimits
+    usd_per_million_tokens: float | None
 
     def count_tokens(self, texts: list[str]) -> list[int]:
         """Return the number of tokens that the provider will charge for each text."""
@@ -97,7 +97,7 @@ class DirectProvider(Provider, Protocol):
 
 
 @dataclass(frozen=True)
-class BatchResult:
+class BatchedTextResult:
     """The result for one text of a batch: a vector or an error.
 
     Attributes
@@ -142,8 +142,8 @@ class BatchState:
 class BatchProvider(Provider, Protocol):
     """A provider that takes files of texts (batches) and answers each within a day."""
 
-    def submit_batch(self, submission_id: str, texts: dict[str, str]) -> str:
-        """Submit a batch of texts (key -> text) and return the batch's id; the service stores ``submission_id`` too."""
+    def submit_batch(self, submission_id: str, text_by_key: dict[str, str]) -> str:
+        """Submit a batch of texts and return the batch's id; the service stores ``submission_id`` too."""
 
     def find_batch(self, submission_id: str) -> str | None:
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
@@ -151,5 +151,5 @@ class BatchProvider(Provider, Protocol):
     def batch_state(self, batch_id: str) -> BatchState:
         """Ask the service whether a batch has ended, and what is wrong with it."""
 
-    def batch_results(self, batch_id: str) -> Iterator[BatchResult]:
+    def batch_results(self, batch_id: str) -> Iterator[BatchedTextResult]:
         """Yield the results of an ended batch, in any order; some texts may have no result."""

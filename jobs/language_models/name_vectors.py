@@ -84,7 +84,7 @@ def _buy_vectors(
     """Buy and store the embeddings of pairs (text_hash, item name); return the cost in US dollars."""
     provider = provider_for(settings, embedding_model)
     assert isinstance(provider, DirectProvider)  # noqa: S101 - only the provider openai-batch is not direct
-    if provider.price is None:
+    if provider.usd_per_million_tokens is None:
         raise UsageError(
             f"llmseqprompt: embeddings of made-up names need a price: nextmart doesn't know that of "
             f"{embedding_model.name}. Set it, in US dollars a million tokens: "
@@ -92,10 +92,10 @@ def _buy_vectors(
             "or set mapping = 'fuzzy' or 'none'"
         )
     rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
-    budget = Budget(provider.price, max_cost)
+    budget = Budget(provider.usd_per_million_tokens, max_cost)
     dispatcher = Dispatcher(provider, embedding_model.dimensions, budget, rate, settings.embedding_patience_seconds)
     texts, _ = cut_to_token_limit(hashed_missing_names, provider, "truncate")
-    for outcome in dispatcher.outcomes(pack_requests(texts, provider.limits, settings.embedding_batch_size)):
+    for outcome in dispatcher.outcomes(pack_requests(texts, provider.request_limits, settings.embedding_batch_size)):
         if outcome.vectors is not None and len(outcome.embedded_texts):
             store_vectors(connection, embedding_model, "llmseqprompt", outcome.embedded_texts, outcome.vectors)
     if isinstance(dispatcher.ended_by, BudgetExceeded):

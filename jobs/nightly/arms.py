@@ -10,7 +10,7 @@ from jobs.arm_settings import ArmSettings
 from jobs.errors import NextmartError
 from jobs.nightly.last_run import NO_MODEL
 from jobs.nightly.model_store import ModelRow
-from jobs.nightly.promotion import usable_models
+from jobs.nightly.promotion import newest_usable_models
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.dbt_macros import dbt_macros
@@ -44,7 +44,7 @@ def control_model(connection: Connection, settings: Settings, run_record: JobRun
     """
     if settings.arms is None or settings.arms.control_model == "popularity":
         return None
-    for model in usable_models(connection, settings, run_record):
+    for model in newest_usable_models(connection, settings, run_record):
         if model.family == settings.arms.control_model:
             return model
     raise NextmartError(

@@ -40,7 +40,7 @@ class Entrant:
         The hash of the validation cases and their order; None if the cases are not known.
     case_values : float64 array (cases,)
         The selection metric's value of each case, as :func:`jobs.core.metrics.metric_from_ranks` computes it.
-    earlier_interim_looks : sequence of InterimLook
+    interim_looks_of_earlier_models : sequence of InterimLook
         The cases and values of older models that differ from this one only in the data they were fitted on, oldest
         first. Each of them was measured on the validation cases of its time.
     is_new_case : bool array (cases,), optional
@@ -51,7 +51,7 @@ class Entrant:
     family: str
     cases_hash: str | None = None
     case_values: Doubles = field(default_factory=lambda: np.empty(0))
-    earlier_interim_looks: Sequence[InterimLook] = ()
+    interim_looks_of_earlier_models: Sequence[InterimLook] = ()
     is_new_case: Bools | None = None
 
     @property
@@ -68,7 +68,9 @@ class Entrant:
         if self.cases_hash is None:
             return []
         is_new = np.ones(len(self.case_values), np.bool_) if self.is_new_case is None else self.is_new_case
-        return [*self.earlier_interim_looks, InterimLook(self.cases_hash, self.case_values, is_new)][-LOOKS_COUNTED:]
+        return [*self.interim_looks_of_earlier_models, InterimLook(self.cases_hash, self.case_values, is_new)][
+            -LOOKS_COUNTED:
+        ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +112,10 @@ class Decision:
 def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> list[Decision]:
     """Choose the live model, and state for each model why it is live or not.
 
-    - **No model is live yet**, or the live model can't stay and no newer model of its family exists (lost weights, a
-      family that is not set any more): the entrant with the best value wins, among the largest group of entrants that
-      were measured on the same cases. Between equal values, or equally large groups, the first in ``entrants`` wins.
+    - **No model is live yet**, or the live model can't stay (its weights are lost, or its family is not set any more)
+      and no newer model of its family exists: the entrant with the best value wins, among the largest group of
+      entrants that were measured on the same cases. Between equal values, or equally large groups, the first in
+      ``entrants`` wins.
     - **A pinned model** stays live, however good the others are.
     - **Freshness**: otherwise the newest model of the incumbent's family takes the incumbent's place. It needs not be
       better, because it knows newer events. The older model stays only if both were measured on the same cases and the
@@ -161,7 +164,7 @@ def choose_live_model(entrants: Sequence[Entrant], incumbent: Incumbent | None) 
             decisions.append(_decision_about_loser(entrant, live, comparison, choice.is_pinned))
     if incumbent and incumbent.entrant.model_version not in {decision.model_version for decision in decisions}:
         old = incumbent.entrant
-        why = incumbent.why_unusable or f"{_live_model_name(live, old)} took its place"
+        why = incumbent.why_unusable or f"{_live_family_in_words(live, old)} took its place"
         decisions.append(Decision(old.model_version, old.family, False, f"not live: {why}"))
     return decisions
 
@@ -244,7 +247,7 @@ def _largest_group_with_same_cases(entrants: Sequence[Entrant]) -> Sequence[Entr
 def _find_defender(entrants: Sequence[Entrant], incumbent: Incumbent | None) -> Entrant | None:
     """Return the model that challengers have to beat: the newest model of the incumbent's family, or the incumbent.
 
-    The incumbent defends if it is usable, and pinned or better than the newest model of its family.
+    The incumbent is that model if it is usable, and is either pinned or better than the newest model of its family.
     """
     if incumbent is None:
         return None
@@ -269,8 +272,8 @@ def _is_interval_above_zero(comparison: Comparison | None) -> bool:
 def _decision_about_loser(
     loser: Entrant, live_entrant: Entrant, comparison: Comparison | None, is_live_pinned: bool
 ) -> Decision:
-    """Return the decision that ``loser`` isn't live; the reason gives its difference to the chosen model."""
-    name = _live_model_name(live_entrant, loser)
+    """Return the decision that ``loser`` isn't live; the reason says how its metric differs from the live model's."""
+    name = _live_family_in_words(live_entrant, loser)
     if comparison is None:
         why = f"not measured on the cases of {name}; that takes a night that trains both"
     elif _is_interval_above_zero(comparison):
@@ -289,6 +292,9 @@ def _difference_text(comparison: Comparison | None) -> str:
     return f"{comparison.mean:+.4f} [{comparison.ci_low:.4f}, {comparison.ci_high:.4f}]" if comparison else ""
 
 
-def _live_model_name(live_entrant: Entrant, other_entrant: Entrant) -> str:
-    """Return how a reason about ``other_entrant`` names the live model: "vsknn", or "another vsknn" if both are one."""
+def _live_family_in_words(live_entrant: Entrant, other_entrant: Entrant) -> str:
+    """Return the live model's family; for an ``other_entrant`` of the same family, "another" and the family.
+
+    The reason why ``other_entrant`` is not live names the live model so.
+    """
     return f"another {live_entrant.family}" if live_entrant.family == other_entrant.family else live_entrant.family

@@ -9,19 +9,20 @@ from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 
 
-def checkpoint_path(work_folder: Path, fingerprint: str, sequences: Sequences, catalog: Catalog) -> Path:
-    """Return the path of a fit's checkpoint; its name is made of the model's fingerprint and a hash of the data.
+def checkpoint_path(work_folder: Path, recipe_fingerprint: str, sequences: Sequences, catalog: Catalog) -> Path:
+    """Return the path of a fit's checkpoint; its name is made of ``recipe_fingerprint`` and a hash of the data.
 
     Parameters
     ----------
-    fingerprint : str
-        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint_of_model`).
+    recipe_fingerprint : str
+        The hash of all that determines the model except the data, as
+        :func:`jobs.nightly.freshness.fingerprint_of_recipe` returns it.
     """
     data_hash = hashlib.sha256()
     for array in (sequences.items, sequences.offsets, catalog.embeddings):
         data_hash.update(np.ascontiguousarray(array).tobytes())
     data_hash.update("\0".join(catalog.item_ids).encode())
-    return work_folder / "checkpoints" / f"{fingerprint[:16]}-{data_hash.hexdigest()[:16]}.safetensors"
+    return work_folder / "checkpoints" / f"{recipe_fingerprint[:16]}-{data_hash.hexdigest()[:16]}.safetensors"
 
 
 def drop_checkpoints(checkpoint_file: Path) -> None:
@@ -34,15 +35,15 @@ def drop_checkpoints(checkpoint_file: Path) -> None:
 
 
 def drop_leftover_checkpoints(usable_checkpoint_files: list[Path]) -> None:
-    """Delete checkpoints that killed fits of the same model wrote on other training data, because no fit can use them.
+    """Delete a recipe's unusable checkpoints, which killed fits wrote for training data that has changed since.
 
     Parameters
     ----------
     usable_checkpoint_files : list of Path
-        The checkpoints of one fingerprint that are kept, because a fit may still continue from them.
+        The checkpoints of one recipe that are kept, because a fit may still continue from them.
     """
     stems = tuple(path.stem for path in usable_checkpoint_files)
-    fingerprint, _ = stems[0].split("-")
-    for file in usable_checkpoint_files[0].parent.glob(f"{fingerprint}-*"):
+    recipe_fingerprint, _ = stems[0].split("-")
+    for file in usable_checkpoint_files[0].parent.glob(f"{recipe_fingerprint}-*"):
         if not file.name.startswith(stems):
             file.unlink()

@@ -8,7 +8,7 @@ from jobs.evaluation.measure import hash_cases, measure_scorer, store_measuremen
 from jobs.evaluation.protocols import split_history, to_indexed_split
 from jobs.language_models.paid_services import PaidServices
 from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model
-from jobs.nightly.promotion import promote, usable_models
+from jobs.nightly.promotion import newest_usable_models, promote
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
@@ -17,7 +17,7 @@ from jobs.warehouse.reading import read_catalog, read_sequences
 
 def evaluate(connection: Connection, settings: Settings, run_record: JobRun) -> None:
     """Measure the models without test metrics, then choose the live model from the families in ``settings.models``."""
-    usable = usable_models(connection, settings, run_record)
+    usable = newest_usable_models(connection, settings, run_record)
     unmeasured_models = [model_row for model_row in usable if not _has_test_metrics(connection, model_row)]
     run_record.rows_in = len(usable)
     if unmeasured_models:

@@ -17,8 +17,8 @@ CLOCK_TOLERANCE = timedelta(days=1)
 """A model whose time lies further in the future was made while the clock was wrong, so that its age is not known."""
 
 SELECT_LEFT_BEHIND_MODELS = """
-    -- Models measured on other validation cases than a newer model, of any family, that replaced one that was too old:
-    -- a killed run trained the newer model, and ended before it retrained these
+    -- A killed run trained a model in place of one that was too old, and ended before it trained the other families
+    -- too. These are the models that it left behind: they were measured on other validation cases than its new model
     with trained_models as (
         select
             models.model_version, models.started_at, models.model_number, ranks.cases_hash,
@@ -57,7 +57,7 @@ class TrainingReason(Enum):
 def families_to_train(
     connection: Connection,
     newest_models: Mapping[str, ModelRow],
-    fingerprints: Mapping[str, str],
+    recipe_fingerprints: Mapping[str, str],
     now: datetime,
     max_model_age: timedelta,
 ) -> dict[str, TrainingReason]:
@@ -67,8 +67,8 @@ def families_to_train(
     ----------
     newest_models : family -> ModelRow
         The newest model of each family that has one.
-    fingerprints : family -> str
-        The families to check, each with the fingerprint that a model trained now would have.
+    recipe_fingerprints : family -> str
+        The families to check, each with the recipe's fingerprint that a model trained now would have.
     max_model_age : timedelta
         The age at which a model has to be trained again.
     """
@@ -76,14 +76,14 @@ def families_to_train(
     ages = {"max_age": max_model_age, "clock_tolerance": CLOCK_TOLERANCE}
     left_behind = {name for (name,) in connection.execute(SELECT_LEFT_BEHIND_MODELS, ages).fetchall()}
 
-    def reason_to_train(newest_model: ModelRow | None, fingerprint: str) -> TrainingReason | None:
+    def reason_to_train(newest_model: ModelRow | None, recipe_fingerprint: str) -> TrainingReason | None:
         """Return why a family has to be trained, given its newest model; None if the family is fresh."""
         if newest_model is None:
             return TrainingReason.NO_MODEL
         checks = {
             TrainingReason.TOO_OLD: not now - max_model_age <= newest_model.finished_at <= now + CLOCK_TOLERANCE,
             TrainingReason.LEFT_BEHIND: newest_model.model_version in left_behind,
-            TrainingReason.CONFIGURED_DIFFERENTLY: newest_model.fingerprint != fingerprint,
+            TrainingReason.CONFIGURED_DIFFERENTLY: newest_model.recipe_fingerprint != recipe_fingerprint,
             TrainingReason.LEARNT_DELETED_EVENTS: newest_model.model_version in learnt_deleted,
             TrainingReason.NO_WEIGHTS: not newest_model.has_weights,
             TrainingReason.DAMAGED_WEIGHTS: newest_model.is_damaged,
@@ -91,7 +91,8 @@ def families_to_train(
         return next((reason for reason, applies in checks.items() if applies), None)
 
     reasons = {
-        family: reason_to_train(newest_models.get(family), fingerprint) for family, fingerprint in fingerprints.items()
+        family: reason_to_train(newest_models.get(family), recipe_fingerprint)
+        for family, recipe_fingerprint in recipe_fingerprints.items()
     }
     return {family: reason for family, reason in reasons.items() if reason}
 
@@ -105,8 +106,8 @@ def families_to_train_on_same_cases(
     """Return further families to train, so that the newest models of all families are measured on the same cases.
 
     When a family is trained because of its age, the validation cases have changed with the history, and only models
-    that were measured on the same cases can be compared (:mod:`jobs.nightly.champion`). A family whose newest model is
-    already measured on these cases, by a killed run, is not trained again.
+    that were measured on the same cases can be compared (:mod:`jobs.nightly.champion`). A killed run may
+    already have measured the newest model of a family on these cases; that family is not trained again.
 
     Parameters
     ----------
@@ -127,8 +128,8 @@ def families_to_train_on_same_cases(
     }
 
 
-def fingerprint_of_model(model: Model, settings: Settings, dbt_vars: JobVars) -> str:
-    """Return a hash of all that determines a model except the data: family, hyper-parameters, settings and vars."""
+def fingerprint_of_recipe(model: Model, settings: Settings, dbt_vars: JobVars) -> str:
+    """Return a hash of a model's recipe: family, hyper-parameters, settings and vars; the data is no part of it."""
     recipe: dict[str, Any] = {
         "family": model.family,
         "parameters": model.parameters,

@@ -50,8 +50,9 @@ class ModelRow:
     ----------
     family : str
         The model family.
-    fingerprint : str
-        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint_of_model`).
+    recipe_fingerprint : str
+        The hash of all that determines the model except the data, as
+        :func:`jobs.nightly.freshness.fingerprint_of_recipe` returns it.
     status : str
         ``candidate`` until the first decision about it, then ``live`` or ``retired``.
     format_version : int or None
@@ -64,7 +65,7 @@ class ModelRow:
     model_version: str
     family: str
     hyperparameters: dict[str, Any]
-    fingerprint: str
+    recipe_fingerprint: str
     data_cutoff_at: datetime | None
     embedding_model: str | None
     finished_at: datetime

@@ -22,7 +22,7 @@ from jobs.models.scorer import Scorer
 from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, control_model
 from jobs.nightly.last_run import NO_MODEL, read_inputs_of_lists
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
-from jobs.nightly.promotion import usable_models, why_unusable
+from jobs.nightly.promotion import newest_usable_models, why_unusable
 from jobs.nightly.recommend import FALLBACK_SOURCE, read_popularity
 from jobs.placements.candidates import Exclusions, ModelRanking
 from jobs.placements.due_lists import (
@@ -35,8 +35,8 @@ from jobs.placements.due_lists import (
 from jobs.placements.fill import MODEL, PIN, POPULARITY, PartialLists
 from jobs.placements.lists import fill_lists
 from jobs.placements.placement import (
+    ArmRankingInputs,
     Placement,
-    Ranker,
     VisitorGroupRules,
     make_checked_placement,
     rules_of_visitor_groups,
@@ -59,7 +59,7 @@ VISITORS_PER_CHUNK = 20_000
 """The most visitors whose lists are made at once; it bounds memory."""
 
 SELECT_CHUNK = """
-    -- The due lists of a chunk of visitors; `row`: number of the visitor in the chunk
+    -- The due lists of a chunk of visitors; `row`: number of the visitor among all visitors with due lists, from 0
     select due.placement, due.group_number, due.row, due.visitor_id, due.excluded, due.list_hash, due.popularity_hash
     from numbered_due_lists as due
     where due.row between $first and $last
@@ -90,14 +90,14 @@ class ReadyPlacement:
     Attributes
     ----------
     placement : Placement
-    group_rules_by_arm : arm -> sequence of VisitorGroupRules
+    visitor_group_rules_by_arm : arm -> sequence of VisitorGroupRules
         The rules for each group of visitors, in the order of group numbers.
     exclusion_start : datetime or None
         Time after which events count for the key ``exclude``; None: the placement excludes nothing.
     """
 
     placement: Placement
-    group_rules_by_arm: Mapping[str, Sequence[VisitorGroupRules]]
+    visitor_group_rules_by_arm: Mapping[str, Sequence[VisitorGroupRules]]
     exclusion_start: datetime | None
 
 
@@ -130,16 +130,18 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     for name, placement_settings in settings.placements.items():
         placement = make_checked_placement(connection, name, placement_settings, relations, catalog, dbt_vars)
         group_count = create_visitor_groups(connection, name, placement.visitor_condition, placement.grouping_columns)
-        rankers = []
+        ranking_inputs_of_arms = []
         for arm, of_arm in models.items():
             inputs_of_lists = read_inputs_of_lists(connection, of_arm[name], dbt_vars)
-            rankers.append(
-                Ranker(
+            ranking_inputs_of_arms.append(
+                ArmRankingInputs(
                     {"model_version": inputs_of_lists["model_version"], "catalog": inputs_of_lists["catalog"]},
                     ranks_by_popularity=arm == CONTROL_ARM and of_arm[name] is None,
                 )
             )
-        groups_of_arms = rules_of_visitor_groups(connection, placement, group_count, catalog, popularity, rankers)
+        groups_of_arms = rules_of_visitor_groups(
+            connection, placement, group_count, catalog, popularity, ranking_inputs_of_arms
+        )
         groups = dict(zip(models, groups_of_arms, strict=True))
         exclusion_start = find_exclusion_start(newest[0] if newest else None, placement)
         add_needed_lists(connection, placement, groups, exclusion_start, arm_sql(settings.arms, "scope.visitor_id"))
@@ -174,7 +176,9 @@ def _models_of_placements(connection: Connection, settings: Settings, run_record
         If there is no usable model of the family that a placement names, or the live model can't recommend.
     """
     families = {placement.model for placement in settings.placements.values() if placement.model}
-    usable = {model.family: model for model in usable_models(connection, settings, run_record)} if families else {}
+    usable = (
+        {model.family: model for model in newest_usable_models(connection, settings, run_record)} if families else {}
+    )
     live = live_model(connection)
     models: dict[str, ModelRow | None] = {}
     for name, placement in settings.placements.items():
@@ -251,7 +255,7 @@ class _PlacementListWriter:
         list_depends_on_popularity = np.zeros(len(due_lists), np.bool_)
         group_numbers = due_lists["group_number"].to_numpy()
         for number in np.unique(group_numbers):
-            rules = ready_placement.group_rules_by_arm[self._arm][number].rules
+            rules = ready_placement.visitor_group_rules_by_arm[self._arm][number].rules
             some = np.flatnonzero(group_numbers == number)
             filled, list_depends_on_popularity[some] = fill_lists(
                 rules, model_ranking, rows[some], exclusions, self._popularity

@@ -62,7 +62,7 @@ SELECT_EARLIER_RANKS = """
 SELECT_DELETION_TIME = "select deleted_at from ml.models_due where model_version = ?"
 
 
-def usable_models(connection: Connection, settings: Settings, run_record: JobRun) -> list[ModelRow]:
+def newest_usable_models(connection: Connection, settings: Settings, run_record: JobRun) -> list[ModelRow]:
     """Return the newest usable model of each family of ``settings.models``, in that order.
 
     If the weights of a model are damaged, the next older model of its family is taken. The run's detail names the
@@ -76,23 +76,25 @@ def usable_models(connection: Connection, settings: Settings, run_record: JobRun
     ]
 
 
-def promote(connection: Connection, settings: Settings, usable_models: Sequence[ModelRow]) -> str | None:
+def promote(connection: Connection, settings: Settings, newest_usable_models: Sequence[ModelRow]) -> str | None:
     """Choose the live model, record the reason, and return its ``model_version``; None if there is no model.
 
     Parameters
     ----------
-    usable_models : sequence of ModelRow
+    newest_usable_models : sequence of ModelRow
         The newest usable model of each family of ``settings.models``, in that order.
     """
     model_row = live_model(connection)
     incumbent = _read_incumbent(connection, settings, model_row) if model_row else None
-    decisions = choose_live_model([_read_entrant(connection, settings, model) for model in usable_models], incumbent)
+    decisions = choose_live_model(
+        [_read_entrant(connection, settings, model) for model in newest_usable_models], incumbent
+    )
     if not decisions:
         return None
     stays_pinned = incumbent is not None and incumbent.is_pinned and not incumbent.why_unusable
     if incumbent and incumbent.is_pinned and incumbent.why_unusable:
         say(f"the pin of {incumbent.entrant.model_version} is lifted: {incumbent.why_unusable}")
-    _write_decisions(connection, decisions, is_live_pinned=stays_pinned)
+    _apply_and_record_decisions(connection, decisions, is_live_pinned=stays_pinned)
     live = decisions[0]
     if incumbent and not incumbent.is_pinned and incumbent.why_unusable:
         say(f"{incumbent.entrant.model_version} can't stay live: {incumbent.why_unusable}")
@@ -163,7 +165,7 @@ def unpin(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     _, is_pinned = _read_last_decision(connection, model_row) if model_row else ("", False)
     if model_row is None or not is_pinned:
         raise NextmartError("no model is pinned")
-    _write_decisions(
+    _apply_and_record_decisions(
         connection,
         [Decision(model_row.model_version, model_row.family, True, "live: was pinned by hand")],
         is_live_pinned=False,
@@ -195,7 +197,7 @@ def _make_live_and_pinned(connection: Connection, model_row: ModelRow, reason: s
         decisions.append(
             Decision(before.model_version, before.family, False, f"not live: {model_row.family} is pinned")
         )
-    _write_decisions(connection, decisions, is_live_pinned=True)
+    _apply_and_record_decisions(connection, decisions, is_live_pinned=True)
     _warn_if_learnt_deleted_events(connection, model_row.model_version)
     run_record.detail = {
         "live": model_row.model_version,
@@ -228,7 +230,7 @@ def _read_last_decisions(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRow) -> Entrant:
-    """Return a model as an :class:`Entrant`: its values of the selection metric, and those of its predecessors."""
+    """Return a model as an :class:`Entrant`: its values of the metric, and those of earlier models of its recipe."""
     ranked = connection.execute(SELECT_VALIDATION_RANKS, [model_row.model_version]).fetchone()
     if ranked is None:
         return Entrant(model_row.model_version, model_row.family)
@@ -236,7 +238,7 @@ def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRo
     earlier_ranks = connection.execute(
         SELECT_EARLIER_RANKS,
         {
-            "fingerprint": model_row.fingerprint,
+            "fingerprint": model_row.recipe_fingerprint,
             "cases_hash": cases_hash,
             "model_version": model_row.model_version,
         },
@@ -258,7 +260,7 @@ def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRo
     )
 
 
-def _write_decisions(connection: Connection, decisions: Sequence[Decision], *, is_live_pinned: bool) -> None:
+def _apply_and_record_decisions(connection: Connection, decisions: Sequence[Decision], *, is_live_pinned: bool) -> None:
     """Make the first decision's model live, and record each decision that differs from its model's last recorded one.
 
     Both happen in one transaction.

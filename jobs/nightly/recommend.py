@@ -28,7 +28,7 @@ from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, control_model, re
 from jobs.nightly.due_visitors import create_due_visitors_table
 from jobs.nightly.last_run import NO_MODEL, read_inputs_of_lists, read_last_recommend_run
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
-from jobs.nightly.promotion import promote, usable_models, why_unusable
+from jobs.nightly.promotion import newest_usable_models, promote, why_unusable
 from jobs.nightly.similar_items import hash_variants, write_similar_items
 from jobs.progress import progress
 from jobs.settings import Settings
@@ -101,7 +101,7 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     """
     dbt_vars = settings.job_vars()
     model = live_model(connection)
-    if model and model.is_damaged and (usable := usable_models(connection, settings, run_record)):
+    if model and model.is_damaged and (usable := newest_usable_models(connection, settings, run_record)):
         promote(connection, settings, usable)
         model = live_model(connection)
     if model and (why := why_unusable(model, settings)):

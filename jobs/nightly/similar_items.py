@@ -70,8 +70,8 @@ def find_similar_items(catalog: Catalog, k: int, variant_groups: Longs | None = 
     Parameters
     ----------
     variant_groups : int64 array (items,), optional
-        The number of each item's variant group. Only the nearest item of a group is listed, of the item's own group
-        too.
+        The number of each item's variant group. Of each group, the item's own included, only the nearest item is
+        listed.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
 from jobs.models.registry import make_model
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
-from jobs.nightly.freshness import families_to_train, families_to_train_on_same_cases, fingerprint_of_model
+from jobs.nightly.freshness import families_to_train, families_to_train_on_same_cases, fingerprint_of_recipe
 from jobs.nightly.model_store import MODEL_FORMAT_VERSION, model_to_bytes, newest_models
 from jobs.nightly.training_data import TrainingData, read_training_data
 from jobs.progress import say
@@ -33,10 +33,10 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     dbt_vars = settings.job_vars()
     paid_services = PaidServices(connection, settings)
     models = {family: make_configured_model(settings, family, paid_services) for family in settings.models}
-    fingerprints = {family: fingerprint_of_model(model, settings, dbt_vars) for family, model in models.items()}
+    recipe_fingerprints = {family: fingerprint_of_recipe(model, settings, dbt_vars) for family, model in models.items()}
     newest = {family: row for family, row in newest_models(connection).items() if family in models}
     max_age = timedelta(days=settings.retrain_after_days)
-    due = families_to_train(connection, newest, fingerprints, now(), max_age)
+    due = families_to_train(connection, newest, recipe_fingerprints, now(), max_age)
     run_record.detail = {"fresh": sorted(models.keys() - due), "trained": []}
     if damaged := [row.model_version for row in newest.values() if row.is_damaged]:
         run_record.detail["damaged"] = damaged
@@ -59,7 +59,7 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
             model_version = _fit_and_store(
                 connection,
                 models[family],
-                fingerprints[family],
+                recipe_fingerprints[family],
                 settings,
                 data,
                 models_fitted_on_older_sequences,
@@ -82,7 +82,7 @@ def make_configured_model(settings: Settings, family: Family, paid_services: Pai
 def _fit_and_store(
     connection: Connection,
     model: Model,
-    model_fingerprint: str,
+    recipe_fingerprint: str,
     settings: Settings,
     training_data: TrainingData,
     models_fitted_on_older_sequences: dict[str, Model],
@@ -92,15 +92,16 @@ def _fit_and_store(
 
     Parameters
     ----------
-    model_fingerprint : str
-        The hash of all that determines the model except the data (:func:`jobs.nightly.freshness.fingerprint_of_model`).
+    recipe_fingerprint : str
+        The hash of all that determines the model except the data, as
+        :func:`jobs.nightly.freshness.fingerprint_of_recipe` returns it.
     models_fitted_on_older_sequences, models_fitted_on_all_sequences : family -> Model
         Models of other families that this job has fitted on the older sequences and on all sequences; a fusion may
         reuse them. The new model is added to both.
     """
     started_at = now()
     checkpoints = [
-        checkpoint_path(settings.work_folder, model_fingerprint, part, training_data.catalog)
+        checkpoint_path(settings.work_folder, recipe_fingerprint, part, training_data.catalog)
         for part in (training_data.older_sequences, training_data.all_sequences)
     ]
     drop_leftover_checkpoints(checkpoints)
@@ -120,12 +121,12 @@ def _fit_and_store(
     final = model.refit(training_data.all_sequences, training_data.catalog, second_context)
     models_fitted_on_all_sequences[model.family] = final
     weights = model_to_bytes(final, training_data.catalog)
-    model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{model_fingerprint[:6]}"
+    model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{recipe_fingerprint[:6]}"
     row = {
         "model_version": model_version,
         "model": model.family,
         "parameters": json.dumps(final.parameters_in_use),
-        "fingerprint": model_fingerprint,
+        "fingerprint": recipe_fingerprint,
         "data_cutoff_at": training_data.data_cutoff_at,
         "training_rows": len(training_data.all_sequences),
         "embedding_model": settings.job_vars().embedding_model if model.uses_embeddings else None,

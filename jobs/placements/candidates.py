@@ -1,8 +1,8 @@
 """Candidates for the lists of a chunk of visitors: items in the order of the model, or of their popularity.
 
-The *shared ranking* of a visitor holds the best of all available items, by the model. It serves each placement whose
-rules allow enough of these items. Where they allow too few, the model ranks the allowed items alone. Both ways give the
-same candidates.
+The *shared ranking* of a visitor holds the items that the model ranks best among all available ones. It serves each
+placement whose rules allow enough of these items. Where they allow too few, the model ranks the allowed items alone.
+Both ways give the same candidates.
 """
 
 import math
@@ -47,24 +47,30 @@ class Exclusions:
             np.unique(self.excluded_items.row_of_each_item() * self.catalog_size + self.excluded_items.items),
         )
 
-    def are_excluded(self, visitor_rows: Longs, items: Ints) -> Bools:
+    def are_excluded(self, visitor_indices: Longs, items: Ints) -> Bools:
         """Return a bool array (rows, width): whether the row's visitor must not get that item."""
-        row_positions = np.repeat(np.arange(len(visitor_rows)), items.shape[1])
+        positions_in_visitor_indices = np.repeat(np.arange(len(visitor_indices)), items.shape[1])
         return np.asarray(
-            self.are_pairs_excluded(visitor_rows, row_positions, items.reshape(-1)).reshape(items.shape), np.bool_
+            self.are_pairs_excluded(visitor_indices, positions_in_visitor_indices, items.reshape(-1)).reshape(
+                items.shape
+            ),
+            np.bool_,
         )
 
-    def are_pairs_excluded(self, visitor_rows: Longs, row_positions: Longs, items: Ints) -> Bools:
-        """Return a bool array (pairs,): whether ``items[i]`` is excluded for ``visitor_rows[row_positions[i]]``."""
-        own = self.excluded_items.take(visitor_rows)
+    def are_pairs_excluded(self, visitor_indices: Longs, positions_in_visitor_indices: Longs, items: Ints) -> Bools:
+        """Return a bool array (pairs,): whether ``items[i]`` is excluded for the visitor of pair ``i``.
+
+        That visitor is ``visitor_indices[positions_in_visitor_indices[i]]``.
+        """
+        own = self.excluded_items.take(visitor_indices)
         if not len(own.items):
             return np.zeros(len(items), np.bool_)
-        is_marked = np.zeros(len(visitor_rows) * SIEVE_WIDTH, np.bool_)
+        is_marked = np.zeros(len(visitor_indices) * SIEVE_WIDTH, np.bool_)
         is_marked[own.row_of_each_item() * SIEVE_WIDTH + own.items % SIEVE_WIDTH] = True
-        found = is_marked[row_positions * SIEVE_WIDTH + items % SIEVE_WIDTH]
+        found = is_marked[positions_in_visitor_indices * SIEVE_WIDTH + items % SIEVE_WIDTH]
         # another item may have left the mark, as several items share one
         marked = np.flatnonzero(found)
-        wanted = visitor_rows[row_positions[marked]] * self.catalog_size + items[marked]
+        wanted = visitor_indices[positions_in_visitor_indices[marked]] * self.catalog_size + items[marked]
         places = np.minimum(np.searchsorted(self._visitor_item_keys, wanted), len(self._visitor_item_keys) - 1)
         found[marked] = self._visitor_item_keys[places] == wanted
         return np.asarray(found, np.bool_)
@@ -95,7 +101,7 @@ class ModelRanking:
         """Bool array (items,): whether an item is available and the model can score it."""
         return self._recommendable_mask
 
-    def prepare_shared_ranking(self, visitor_rows: Longs, wanted_count: int, allowed_mask: Bools) -> bool:
+    def prepare_shared_ranking(self, visitor_indices: Longs, wanted_count: int, allowed_mask: Bools) -> bool:
         """Make the visitors' missing shared rankings, if each can be expected to hold ``wanted_count`` allowed items.
 
         Return whether this can be expected.
@@ -103,7 +109,7 @@ class ModelRanking:
         depth = self._shared_items.shape[1]
         if depth * self._allowed_share(allowed_mask & self._recommendable_mask) < 1.5 * wanted_count:
             return False
-        missing = visitor_rows[~self._is_shared[visitor_rows]]
+        missing = visitor_indices[~self._is_shared[visitor_indices]]
         if len(missing):
             self._shared_scores[missing], self._shared_items[missing] = self._rank(
                 missing, depth, None, self._recommendable_mask
@@ -112,7 +118,7 @@ class ModelRanking:
         return True
 
     def top_of_shared_ranking(
-        self, visitor_rows: Longs, depth: int, allowed_mask: Bools, exclusions: Exclusions
+        self, visitor_indices: Longs, depth: int, allowed_mask: Bools, exclusions: Exclusions
     ) -> tuple[Floats, Ints, Bools]:
         """Return the best allowed items that the shared ranking of each visitor holds, best first.
 
@@ -131,41 +137,43 @@ class ModelRanking:
         whole = self._shared_items.shape[1]
         some = math.ceil((depth + 3 * math.sqrt(depth) + 4) / max(self._allowed_share(allowed_mask[:-1]), 1e-9))
         scores, items, is_complete = self._search_shared_ranking(
-            visitor_rows, min(some, whole), depth, allowed_mask, exclusions
+            visitor_indices, min(some, whole), depth, allowed_mask, exclusions
         )
         if some < whole and len(short := np.flatnonzero((items[:, -1] < 0) & ~is_complete)):
             scores[short], items[short], is_complete[short] = self._search_shared_ranking(
-                visitor_rows[short], whole, depth, allowed_mask, exclusions
+                visitor_indices[short], whole, depth, allowed_mask, exclusions
             )
         return scores, items, is_complete
 
     def top_of_allowed_items(
-        self, visitor_rows: Longs, depth: int, allowed_mask: Bools, exclusions: Exclusions
+        self, visitor_indices: Longs, depth: int, allowed_mask: Bools, exclusions: Exclusions
     ) -> tuple[Floats, Ints, Bools]:
         """Return the best ``depth`` allowed items from a new ranking, in the form of :meth:`top_of_shared_ranking`."""
         allowed_mask = allowed_mask & self._recommendable_mask
-        scores, items = self._rank(visitor_rows, depth, exclusions.excluded_items.take(visitor_rows), allowed_mask)
+        scores, items = self._rank(
+            visitor_indices, depth, exclusions.excluded_items.take(visitor_indices), allowed_mask
+        )
         return scores, items, np.asarray((items[:, -1] < 0) | (depth >= allowed_mask.sum()), dtype=np.bool_)
 
     def _allowed_share(self, allowed_mask: Bools) -> float:
         return float(allowed_mask.sum() / max(self._recommendable_mask.sum(), 1))
 
     def _search_shared_ranking(
-        self, visitor_rows: Longs, searched_width: int, depth: int, allowed_mask: Bools, exclusions: Exclusions
+        self, visitor_indices: Longs, searched_width: int, depth: int, allowed_mask: Bools, exclusions: Exclusions
     ) -> tuple[Floats, Ints, Bools]:
         """Do what :meth:`top_of_shared_ranking` does, with the first ``searched_width`` items of the shared ranking."""
-        shared = self._shared_items[visitor_rows, :searched_width]
+        shared = self._shared_items[visitor_indices, :searched_width]
         listed = np.flatnonzero(allowed_mask[shared])  # positions in the flat array, ordered by row
-        row_ends = np.arange(1, len(visitor_rows) + 1) * searched_width
-        numbers = np.repeat(np.arange(len(visitor_rows)), np.diff(np.searchsorted(listed, row_ends), prepend=0))
-        listed = listed[~exclusions.are_pairs_excluded(visitor_rows, numbers, shared.reshape(-1)[listed])]
+        row_ends = np.arange(1, len(visitor_indices) + 1) * searched_width
+        numbers = np.repeat(np.arange(len(visitor_indices)), np.diff(np.searchsorted(listed, row_ends), prepend=0))
+        listed = listed[~exclusions.are_pairs_excluded(visitor_indices, numbers, shared.reshape(-1)[listed])]
         ends = np.searchsorted(listed, row_ends)
         counts = np.diff(ends, prepend=0)
         places = (ends - counts)[:, None] + np.arange(depth)
         is_known = np.arange(depth) < counts[:, None]
         entries = listed[np.where(is_known, places, 0)] if len(listed) else np.zeros(places.shape, np.int64)
         scores = np.where(
-            is_known, self._shared_scores[visitor_rows, :searched_width].reshape(-1)[entries], np.float32(-np.inf)
+            is_known, self._shared_scores[visitor_indices, :searched_width].reshape(-1)[entries], np.float32(-np.inf)
         )
         items = np.where(is_known, shared.reshape(-1)[entries], np.int32(-1))
         return scores, items, (shared[:, -1] < 0) & (counts <= depth)
@@ -173,7 +181,7 @@ class ModelRanking:
 
 def model_candidates(
     model_ranking: ModelRanking,
-    visitor_rows: Longs,
+    visitor_indices: Longs,
     depth: int,
     allowed_mask: Bools,
     exclusions: Exclusions,
@@ -183,7 +191,7 @@ def model_candidates(
     """Return the items of largest rank score for some visitors, best first, by the model's ranking.
 
     The rank score is ``boost / (60 + rank)``. An item is left out if an item behind the first ``depth`` could have a
-    larger one.
+    larger rank score.
 
     Parameters
     ----------
@@ -195,7 +203,7 @@ def model_candidates(
         Whether the items are taken from the shared ranking, which may hold fewer than ``depth``.
     """
     top = model_ranking.top_of_shared_ranking if use_shared_ranking else model_ranking.top_of_allowed_items
-    scores, items, is_complete = top(visitor_rows, depth, allowed_mask, exclusions)
+    scores, items, is_complete = top(visitor_indices, depth, allowed_mask, exclusions)
     ranks = np.arange(1, depth + 1)
     # an item at a later rank has at most the rank score of the next rank with the largest boost
     depths = (items >= 0).sum(axis=1)
@@ -247,18 +255,18 @@ class PopularItems:
         order = np.argsort(-rank_scores, kind="stable")
         return cls(items[order].astype(np.int32), popularity[items[order]], rank_scores[order])
 
-    def candidates(self, visitor_rows: Longs, depth: int, exclusions: Exclusions) -> Candidates:
+    def candidates(self, visitor_indices: Longs, depth: int, exclusions: Exclusions) -> Candidates:
         """Return the first ``depth`` of these items for each visitor, without those that the visitor must not get."""
         depth = min(depth, len(self.items))
         excluded = exclusions.are_excluded(
-            visitor_rows, np.broadcast_to(self.items[:depth], (len(visitor_rows), depth))
+            visitor_indices, np.broadcast_to(self.items[:depth], (len(visitor_indices), depth))
         )
         order = np.argsort(excluded, axis=1, kind="stable")  # excluded items come last
         items = np.where(np.take_along_axis(excluded, order, 1), -1, self.items[:depth][order]).astype(np.int32)
-        is_complete = np.full(len(visitor_rows), depth == len(self.items))
-        depths = np.full(len(visitor_rows), depth)
+        is_complete = np.full(len(visitor_indices), depth == len(self.items))
+        depths = np.full(len(visitor_indices), depth)
         max_further_rank_scores = np.full(
-            len(visitor_rows), 0.0 if depth == len(self.items) else self.rank_scores[depth]
+            len(visitor_indices), 0.0 if depth == len(self.items) else self.rank_scores[depth]
         )
         return Candidates(
             items,

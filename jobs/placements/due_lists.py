@@ -2,7 +2,7 @@
 
 Each list is kept with a hash of all that determines it: the model, the catalogue, what the rules say for the visitor's
 group, and the visitor's own items. So a changed rule, item or visitor makes only those lists due that depend on it.
-After many nights the lists are those that a single night would make anew.
+After many nights the lists are the same as if the last night had made all of them anew.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def create_needed_lists_table(connection: Connection) -> None:
 def add_needed_lists(
     connection: Connection,
     placement: Placement,
-    group_rules_by_arm: Mapping[str, Sequence[VisitorGroupRules]],
+    visitor_group_rules_by_arm: Mapping[str, Sequence[VisitorGroupRules]],
     exclusion_start: datetime | None,
     arm_sql: str,
 ) -> None:
@@ -91,7 +91,7 @@ def add_needed_lists(
     ----------
     placement : Placement
         The placement that ``visitors_of_placement`` was made for.
-    group_rules_by_arm : arm -> sequence of VisitorGroupRules
+    visitor_group_rules_by_arm : arm -> sequence of VisitorGroupRules
         What the rules say for each group of visitors, in the order of group numbers.
     exclusion_start : datetime or None
         Time after which events count for the key ``exclude``.
@@ -100,7 +100,7 @@ def add_needed_lists(
     """
     rows = [
         (of_arm, number, group.list_inputs_hash, group.popularity_hash)
-        for of_arm, of_numbers in group_rules_by_arm.items()
+        for of_arm, of_numbers in visitor_group_rules_by_arm.items()
         for number, group in enumerate(of_numbers)
     ]
     types = pa.schema(

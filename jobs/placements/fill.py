@@ -1,7 +1,8 @@
 """Fills open ranks of lists with the best candidates that caps allow, by pure functions on arrays.
 
-A *cap* is the most items of a list that have the same value in a column. Candidates come in the order in which they are
-wanted. For each rank, from the first on, a list takes its first candidate that the list lacks and that breaks no cap.
+A *cap* is the largest number of items of a list that may have the same value in a column. Candidates come in the order
+in which they are wanted. For each rank, from the first on, a list takes its first candidate that the list lacks and
+that breaks no cap.
 """
 
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ class Cap:
     value_codes : int32 array (items,)
         A number for the value of each item; -1 for an item without a value, which the cap doesn't limit.
     limit : int
-        The most items of a list with the same code.
+        The largest number of items with the same code that a list may hold.
     """
 
     value_codes: Ints
@@ -106,7 +107,7 @@ def rank_scores_of(boosts: Doubles, ranks: Longs | int) -> Doubles:
 
 def fill_ranks(
     lists: PartialLists,
-    list_rows: Longs,
+    list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
     source: int,
@@ -116,15 +117,15 @@ def fill_ranks(
 
     Parameters
     ----------
-    list_rows : int64 array (rows,)
-        Numbers of the lists in ``lists``; row ``i`` of ``candidates`` belongs to list ``list_rows[i]``.
+    list_indices : int64 array (rows,)
+        Numbers of the lists in ``lists``; row ``i`` of ``candidates`` belongs to list ``list_indices[i]``.
     ranks : sequence of int
         The ranks to fill (the first is 1), ascending; ranks that have an item keep it.
     source : int
         Source of the candidates: ``MODEL``, ``POPULARITY`` or ``PIN``.
     """
     columns = np.array(ranks) - 1
-    listed_items = lists.items[list_rows]
+    listed_items = lists.items[list_indices]
     is_open = listed_items[:, columns] < 0
     open_rank_counts = is_open.sum(axis=1)
     may_enter = (candidates.items >= 0) & ~are_listed(listed_items, candidates.items)
@@ -133,8 +134,8 @@ def fill_ranks(
     may_enter &= may_enter.cumsum(axis=1, dtype=np.int32) <= open_rank_counts[:, None]
     is_open &= is_open.cumsum(axis=1, dtype=np.int32) <= may_enter.sum(axis=1)[:, None]
     # a row has as many entering candidates as ranks to fill, so the two lists of entries match
-    (row, place), (list_row, rank_number) = np.nonzero(may_enter), np.nonzero(is_open)
-    entries = list_rows[list_row], columns[rank_number]
+    (row, place), (open_row, rank_number) = np.nonzero(may_enter), np.nonzero(is_open)
+    entries = list_indices[open_row], columns[rank_number]
     lists.items[entries], lists.scores[entries] = candidates.items[row, place], candidates.scores[row, place]
     lists.sources[entries] = source
 
@@ -186,9 +187,9 @@ def _value_codes_of(cap: Cap, items: Ints) -> Ints:
     return np.where(items >= 0, cap.value_codes[items], np.int32(-1))
 
 
-def items_that_cannot_enter(lists: PartialLists, list_row: int, caps: Sequence[Cap]) -> Bools:
+def items_that_cannot_enter(lists: PartialLists, list_index: int, caps: Sequence[Cap]) -> Bools:
     """Return a bool array (items,): whether an item is in the list already, or would break a cap of the list."""
-    items = lists.items[list_row][lists.items[list_row] >= 0]
+    items = lists.items[list_index][lists.items[list_index] >= 0]
     saturated = np.zeros(len(caps[0].value_codes), np.bool_)
     saturated[items] = True
     for cap in caps:

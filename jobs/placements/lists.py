@@ -79,7 +79,7 @@ class ListRules:
 def fill_lists(
     rules: ListRules,
     model_ranking: ModelRanking | None,
-    visitor_rows: Longs,
+    visitor_indices: Longs,
     exclusions: Exclusions,
     popularity: Floats,
 ) -> tuple[PartialLists, Bools]:
@@ -89,8 +89,8 @@ def fill_lists(
     ----------
     model_ranking : ModelRanking or None
         Ranking by the model; None: there is no model, so lists hold popular items.
-    visitor_rows : int64 array (lists,)
-        The visitors' numbers in the chunk.
+    visitor_indices : int64 array (lists,)
+        The visitors' row numbers in the chunk.
     popularity : float32 array (items,)
         -inf for items that may not be recommended.
 
@@ -101,11 +101,11 @@ def fill_lists(
     bool array (lists,)
         Whether the list depends on popularity, because the model had too few items for it.
     """
-    lists = PartialLists.empty(len(visitor_rows), rules.k)
+    lists = PartialLists.empty(len(visitor_indices), rules.k)
     # the catalogue may be empty, and padding with the item index -1 needs at least one item
     if not len(rules.allowed_mask):
-        return lists, np.full(len(visitor_rows), rules.has_fallback, np.bool_)
-    filler = _ListFiller(rules, model_ranking, visitor_rows, exclusions, popularity, lists)
+        return lists, np.full(len(visitor_indices), rules.has_fallback, np.bool_)
+    filler = _ListFiller(rules, model_ranking, visitor_indices, exclusions, popularity, lists)
     for rank, item in sorted(rules.pins.items()):
         filler.place_pin(rank, item)
     for rank, allowed_mask in sorted(rules.slots.items()):
@@ -127,31 +127,31 @@ class _ListFiller:
         self,
         rules: ListRules,
         model_ranking: ModelRanking | None,
-        visitor_rows: Longs,
+        visitor_indices: Longs,
         exclusions: Exclusions,
         popularity: Floats,
         lists: PartialLists,
     ) -> None:
-        self._rules, self._model_ranking, self._visitor_rows, self._exclusions = (
+        self._rules, self._model_ranking, self._visitor_indices, self._exclusions = (
             rules,
             model_ranking,
-            visitor_rows,
+            visitor_indices,
             exclusions,
         )
         self._popularity, self._lists = popularity, lists
-        self.list_depends_on_popularity = np.zeros(len(visitor_rows), np.bool_)
+        self.list_depends_on_popularity = np.zeros(len(visitor_indices), np.bool_)
 
     def place_pin(self, rank: int, item: int) -> None:
         """Put a pinned item at its rank in the list of each visitor to whom the rules allow the item."""
-        items = np.full((len(self._visitor_rows), 1), item if self._rules.allowed_mask[item] else -1, np.int32)
-        items[self._exclusions.are_excluded(self._visitor_rows, items)] = -1
+        items = np.full((len(self._visitor_indices), 1), item if self._rules.allowed_mask[item] else -1, np.int32)
+        items[self._exclusions.are_excluded(self._visitor_indices, items)] = -1
         nothing, ones = np.zeros(items.shape), np.ones(len(items), np.int64)
         candidates = Candidates(items, nothing.astype(np.float32), nothing, ones > 0, nothing[:, 0], ones)
         fill_ranks(self._lists, np.arange(len(items)), [rank], candidates, PIN, self._rules.caps)
 
     def fill_open_ranks(self, ranks: Sequence[int], allowed_mask: Bools, diversity: Diversity | None) -> None:
         """Fill the ranks that have no item yet with the best items: first by the model, then by popularity."""
-        rules, still_open = self._rules, np.arange(len(self._visitor_rows))
+        rules, still_open = self._rules, np.arange(len(self._visitor_indices))
         wanted = len(ranks) + len(rules.pins) + len(rules.slots)
         depth = wanted + (len(ranks) + 8 if rules.caps else 0)
         if rules.boosts is not None:
@@ -161,23 +161,23 @@ class _ListFiller:
         if (ranking := self._model_ranking) is not None:
             still_open = self._fill_with_more_and_more_candidates(
                 lambda some, deep, is_shared: model_candidates(
-                    ranking, self._visitor_rows[some], deep, allowed_mask, self._exclusions, rules.boosts, is_shared
+                    ranking, self._visitor_indices[some], deep, allowed_mask, self._exclusions, rules.boosts, is_shared
                 ),
                 still_open, ranks, depth, MODEL, allowed_mask & ranking.recommendable_mask, diversity,
-                use_shared_ranking=ranking.prepare_shared_ranking(self._visitor_rows, wanted, allowed_mask),
+                use_shared_ranking=ranking.prepare_shared_ranking(self._visitor_indices, wanted, allowed_mask),
             )  # fmt: skip
         if rules.has_fallback and len(still_open):
             self.list_depends_on_popularity[still_open] = True
             popular = PopularItems.rank_allowed_items(self._popularity, allowed_mask, rules.boosts)
             self._fill_with_more_and_more_candidates(
-                lambda some, deep, _: popular.candidates(self._visitor_rows[some], deep, self._exclusions),
+                lambda some, deep, _: popular.candidates(self._visitor_indices[some], deep, self._exclusions),
                 still_open, ranks, depth, POPULARITY, allowed_mask, diversity, use_shared_ranking=False,
             )  # fmt: skip
 
     def _fill_with_more_and_more_candidates(
         self,
         find_candidates: Callable[[Longs, int, bool], Candidates],
-        list_rows: Longs,
+        list_indices: Longs,
         ranks: Sequence[int],
         depth: int,
         source: int,
@@ -192,7 +192,7 @@ class _ListFiller:
         columns = np.array(ranks) - 1
         before = self._lists.items[:, columns]
         stay_open = [np.empty(0, np.int64)]
-        tasks = [(list_rows[(before[list_rows] < 0).any(axis=1)], depth, use_shared_ranking)]
+        tasks = [(list_indices[(before[list_indices] < 0).any(axis=1)], depth, use_shared_ranking)]
         while tasks:
             pending, depth, use_shared_ranking = tasks.pop()
             unsure, short = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
@@ -216,7 +216,7 @@ class _ListFiller:
 
     def _fill_with_candidates(
         self,
-        list_rows: Longs,
+        list_indices: Longs,
         ranks: Sequence[int],
         candidates: Candidates,
         source: int,
@@ -226,31 +226,33 @@ class _ListFiller:
         """Fill ranks of some lists; return which lists have open ranks, and which might change with more candidates."""
         caps = self._rules.caps
         if diversity:
-            are_certain = fill_by_relevance(self._lists, list_rows, ranks, candidates, source, caps, diversity)
+            are_certain = fill_by_relevance(self._lists, list_indices, ranks, candidates, source, caps, diversity)
         else:
-            fill_ranks(self._lists, list_rows, ranks, candidates, source, caps)
-            are_certain = np.ones(len(list_rows), np.bool_)
-        is_open = (self._lists.items[list_rows[:, None], np.array(ranks) - 1] < 0).any(axis=1)
+            fill_ranks(self._lists, list_indices, ranks, candidates, source, caps)
+            are_certain = np.ones(len(list_indices), np.bool_)
+        is_open = (self._lists.items[list_indices[:, None], np.array(ranks) - 1] < 0).any(axis=1)
         is_unsure = is_open & ~candidates.is_complete
         for row in np.flatnonzero(is_unsure & are_certain) if caps else ():
-            is_unsure[row] = self._could_another_item_enter(int(list_rows[row]), candidates.items[row], enterable_mask)
+            is_unsure[row] = self._could_another_item_enter(
+                int(list_indices[row]), candidates.items[row], enterable_mask
+            )
         return is_open, is_unsure | ~are_certain
 
-    def _could_another_item_enter(self, list_row: int, candidate_items: np.ndarray, enterable_mask: Bools) -> bool:
+    def _could_another_item_enter(self, list_index: int, candidate_items: np.ndarray, enterable_mask: Bools) -> bool:
         """Return whether an item that is not among the candidates could enter a list with open ranks.
 
         Parameters
         ----------
-        list_row : int
+        list_index : int
             Number of the list.
         candidate_items : int32 array (width,)
             The list's candidates.
         enterable_mask : bool array (items,)
             The items that the present step may put into lists.
         """
-        others = enterable_mask & ~items_that_cannot_enter(self._lists, list_row, self._rules.caps)
+        others = enterable_mask & ~items_that_cannot_enter(self._lists, list_index, self._rules.caps)
         others[candidate_items[candidate_items >= 0]] = False
-        others[self._exclusions.excluded_items[int(self._visitor_rows[list_row])]] = False
+        others[self._exclusions.excluded_items[int(self._visitor_indices[list_index])]] = False
         return bool(others.any())
 
 
@@ -258,7 +260,7 @@ def _depth_for_boosts(wanted_count: int, boosts: Doubles) -> int:
     """Return a number of first items of a ranking that likely hold the ``wanted_count`` items of largest rank score.
 
     The smallest of their rank scores is about the mean boost divided by 60 + ``wanted_count``. Behind the returned
-    number of items, even an item of the largest boost has a smaller one.
+    number of items, even an item of the largest boost has a smaller rank score.
     """
     ratio = boosts.max(initial=0) / max(boosts.mean(), 1e-9) if len(boosts) else 1.0
     return int(min(1.2 * ratio, 1e6) * (RANK_CONSTANT + wanted_count)) - RANK_CONSTANT

@@ -81,8 +81,8 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class Ranker:
-    """What ranks the items for the lists of one arm: a model, or popularity.
+class ArmRankingInputs:
+    """What determines how the items are ranked for the lists of one arm: a model, or popularity.
 
     Attributes
     ----------
@@ -173,7 +173,7 @@ def rules_of_visitor_groups(
     group_count: int,
     catalog: Catalog,
     popularity: Floats,
-    rankers: Sequence[Ranker],
+    ranking_inputs_of_arms: Sequence[ArmRankingInputs],
 ) -> list[list[VisitorGroupRules]]:
     """Evaluate a placement's rules for each group of visitors in the temporary table ``placement_groups``.
 
@@ -184,13 +184,13 @@ def rules_of_visitor_groups(
     group_count : int
         Number of groups; their numbers count from 0.
     popularity : float32 array (items,)
-    rankers : sequence of Ranker
-        One ranker for each arm.
+    ranking_inputs_of_arms : sequence of ArmRankingInputs
+        One element for each arm.
 
     Returns
     -------
     list of lists of VisitorGroupRules
-        A list for each ranker, with the rules of each group in the order of group numbers.
+        A list for each arm, with the rules of each group in the order of group numbers.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def rules_of_visitor_groups(
             shared_values[rule.setting_name] = evaluate(connection, rule, group_number)
         return shared_values[rule.setting_name]
 
-    groups: list[list[VisitorGroupRules]] = [[] for _ in rankers]
+    groups: list[list[VisitorGroupRules]] = [[] for _ in ranking_inputs_of_arms]
     for number in range(group_count):
         allowed: Bools = catalog.available_mask
         if placement.item_condition:
@@ -234,16 +234,16 @@ def rules_of_visitor_groups(
             rank: allowed & item_values(rule, evaluate_item_condition, number)
             for rank, rule in placement.slot_conditions.items()
         }
-        for ranker, of_ranker in zip(rankers, groups, strict=True):
-            has_fallback = settings.fallback == "popularity" or ranker.ranks_by_popularity
+        for ranking_inputs, rules_of_arm in zip(ranking_inputs_of_arms, groups, strict=True):
+            has_fallback = settings.fallback == "popularity" or ranking_inputs.ranks_by_popularity
             rules = ListRules(
                 placement.k, allowed, placement.caps, boosts, placement.pins, slots, diversity, has_fallback
             )
             popularity_hash = hashlib.blake2b(popularity[allowed].tobytes() if has_fallback else b"", digest_size=8)
             list_inputs_hash = _hash_list_inputs(
-                json.dumps({**ranker.inputs_of_lists, **details}, sort_keys=True), rules
+                json.dumps({**ranking_inputs.inputs_of_lists, **details}, sort_keys=True), rules
             )
-            of_ranker.append(VisitorGroupRules(rules, list_inputs_hash, popularity_hash.hexdigest()))
+            rules_of_arm.append(VisitorGroupRules(rules, list_inputs_hash, popularity_hash.hexdigest()))
     return groups
 
 

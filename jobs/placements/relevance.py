@@ -57,7 +57,7 @@ class Diversity:
 
 def fill_by_relevance(
     lists: PartialLists,
-    list_rows: Longs,
+    list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
     source: int,
@@ -71,29 +71,29 @@ def fill_by_relevance(
     bool array (rows,)
         False for a list that another candidate, which was not looked at, could have entered.
     """
-    are_certain = np.ones(len(list_rows), np.bool_)
+    are_certain = np.ones(len(list_indices), np.bool_)
     step = max(1, COSINES_AT_ONCE // max(1, min(candidates.items.shape[1], diversity.pool_size)) ** 2)
-    for start in range(0, len(list_rows), step):
-        some = np.arange(start, min(start + step, len(list_rows)))
+    for start in range(0, len(list_indices), step):
+        some = np.arange(start, min(start + step, len(list_indices)))
         are_certain[some] = _fill_some_lists(
-            lists, list_rows[some], ranks, candidates.take(some), source, caps, diversity
+            lists, list_indices[some], ranks, candidates.take(some), source, caps, diversity
         )
     return are_certain
 
 
 def _fill_some_lists(
     lists: PartialLists,
-    list_rows: Longs,
+    list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
     source: int,
     caps: Sequence[Cap],
     diversity: Diversity,
 ) -> Bools:
-    are_certain = np.ones(len(list_rows), np.bool_)
+    are_certain = np.ones(len(list_indices), np.bool_)
     if not candidates.items.shape[1]:
         return are_certain
-    listed_items, numbers = lists.items[list_rows], np.arange(len(list_rows))
+    listed_items, numbers = lists.items[list_indices], np.arange(len(list_indices))
     state = _CandidateCompetition(candidates, caps, diversity, listed_items)
     for rank in ranks:
         is_open = listed_items[:, rank - 1] < 0
@@ -101,7 +101,7 @@ def _fill_some_lists(
         are_certain &= ~is_open | is_certain
         chosen = np.where(is_open, chosen, -1)
         found = chosen >= 0
-        entries = list_rows[found], rank - 1
+        entries = list_indices[found], rank - 1
         lists.items[entries] = candidates.items[numbers[found], chosen[found]]
         lists.scores[entries] = candidates.scores[numbers[found], chosen[found]]
         lists.sources[entries] = source

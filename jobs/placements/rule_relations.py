@@ -98,17 +98,18 @@ def _column_names(connection: Connection, relation_sql: str) -> list[str]:
     return [name for name, *_ in connection.execute(f"describe {relation_sql}").fetchall()]
 
 
-def _sql_of_attribute_columns(connection: Connection, subject: str, query_template: str) -> str:
+def _sql_of_attribute_columns(connection: Connection, subject: str, relation_query_template: str) -> str:
     """Return SQL that adds a column for each attribute of items, or of visitors, to a select list.
 
     Parameters
     ----------
     subject : str
         ``item`` or ``visitor``.
-    query_template : str
-        The query to which the columns are added; attributes that have the name of one of its columns are left out.
+    relation_query_template : str
+        Template of the query to which the columns are added. Attributes that have the name of one of its columns are
+        left out.
     """
-    empty = query_template.format(first_seen_days="null", last_seen_days="null", attributes="")
+    empty = relation_query_template.format(first_seen_days="null", last_seen_days="null", attributes="")
     taken_names = {name.lower() for name in _column_names(connection, f"({empty})")} | {"visitor", "item", "item_index"}
     types = connection.execute(
         "select name, type from catalog.attribute_types where subject = ? order by name", [subject]

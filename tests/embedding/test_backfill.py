@@ -18,8 +18,8 @@ class FakeProvider:
 
     def __init__(self):
         self.made, self.calls, self.answers = 0, [], {}
-        self.limits = RequestLimits(texts_per_request=2048)
-        self.price = 1.0
+        self.request_limits = RequestLimits(texts_per_request=2048)
+        self.usd_per_million_tokens = 1.0
         self.max_requests_in_flight = 1
 
     @property
@@ -202,7 +202,7 @@ def test_another_model_or_size_has_vectors_of_its_own(catalogue, provider):
 
 @pytest.fixture
 def short_sighted(provider):
-    provider.limits = RequestLimits(texts_per_request=2048, tokens_per_text=3)
+    provider.request_limits = RequestLimits(texts_per_request=2048, tokens_per_text=3)
     return provider
 
 
@@ -255,7 +255,7 @@ def test_nothing_is_bought_where_the_limit_allows_nothing(catalogue, provider):
 
 
 def test_a_limit_without_a_price_is_refused(catalogue, provider):
-    provider.price = None
+    provider.usd_per_million_tokens = None
     catalogue.write(a="red shoe")
     with pytest.raises(UsageError, match=r'\[vars.embedding_models."fake"\] price'):
         catalogue.embed(options=EmbedOptions(max_cost=1))

@@ -59,7 +59,7 @@ def test_limits_are_used_up():
 
 def test_a_text_over_a_requests_limit_is_a_request_of_its_own():
     small, huge = TextToEmbed("a", "x", 1), TextToEmbed("b", "y", 301_000)
-    made = list(pack_requests([small, huge, small], OpenAIProvider("text-embedding-3-small", 4).limits, 256))
+    made = list(pack_requests([small, huge, small], OpenAIProvider("text-embedding-3-small", 4).request_limits, 256))
     assert made == [[small], [huge], [small]]
 
 
@@ -67,7 +67,7 @@ def test_openais_own_estimate_of_a_requests_size_is_kept_to():
     many = [
         TextToEmbed(str(number), "x" * 603, 100) for number in range(4096)
     ]  # each text has 150.75 tokens by the service's estimate
-    for request in pack_requests(many, OpenAIProvider("text-embedding-3-small", 4).limits, 4096):
+    for request in pack_requests(many, OpenAIProvider("text-embedding-3-small", 4).request_limits, 4096):
         assert sum(len(text.text.encode()) for text in request) / 4 <= 300_000
 
 
@@ -100,7 +100,7 @@ class Words:
     """A provider that counts words as tokens, and reads at most so many."""
 
     def __init__(self, most):
-        self.limits = RequestLimits(2048, most)
+        self.request_limits = RequestLimits(2048, most)
 
     def count_tokens(self, texts):
         return [len(text.split()) for text in texts]

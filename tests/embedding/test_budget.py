@@ -115,7 +115,7 @@ def test_a_wait_ends_at_once_when_the_run_is_stopped(stop, holds):
 
 
 def test_what_is_charged_takes_the_place_of_what_was_set_aside():
-    budget = Budget(price=2.0, max_cost=1.0)
+    budget = Budget(usd_per_million_tokens=2.0, max_cost=1.0)
     budget.reserve(300_000)
     budget.reserve(100_000)
     assert (budget.charged_tokens, budget.spent_usd) == (0, 0), "nothing is spent before it is charged"
@@ -127,7 +127,7 @@ def test_what_is_charged_takes_the_place_of_what_was_set_aside():
 
 
 def test_a_request_that_would_pass_the_limit_is_not_made_while_others_are_under_way():
-    budget = Budget(price=1.0, max_cost=0.001)
+    budget = Budget(usd_per_million_tokens=1.0, max_cost=0.001)
     budget.reserve(600)
     with pytest.raises(BudgetExceeded, match=r"the cost to \$0.001001, over the \$0.001 that --max-cost allows"):
         budget.reserve(401)
@@ -149,7 +149,7 @@ def test_exactly_enough_is_allowed_however_it_is_added_up(price):
 
 
 def test_what_was_charged_beyond_the_estimate_counts():
-    budget = Budget(price=1.0, max_cost=0.001)
+    budget = Budget(usd_per_million_tokens=1.0, max_cost=0.001)
     budget.reserve(500)
     budget.settle(500, 900)
     with pytest.raises(BudgetExceeded):
@@ -159,20 +159,23 @@ def test_what_was_charged_beyond_the_estimate_counts():
 
 def test_nothing_may_be_spent_where_the_limit_is_nought_but_what_is_free_is_free():
     with pytest.raises(BudgetExceeded):
-        Budget(price=0.02, max_cost=0).reserve(1)
-    Budget(price=0, max_cost=0).reserve(10**9)
+        Budget(usd_per_million_tokens=0.02, max_cost=0).reserve(1)
+    Budget(usd_per_million_tokens=0, max_cost=0).reserve(10**9)
 
 
 def test_without_a_limit_or_a_price_tokens_are_counted_all_the_same():
-    for budget in (Budget(price=None, max_cost=None), Budget(price=1.0, max_cost=None)):
+    for budget in (
+        Budget(usd_per_million_tokens=None, max_cost=None),
+        Budget(usd_per_million_tokens=1.0, max_cost=None),
+    ):
         budget.reserve(10**12)
         budget.settle(10**12, 10**12)
         assert budget.charged_tokens == 10**12
-        assert budget.spent_usd == (10**6 if budget.price else 0)
+        assert budget.spent_usd == (10**6 if budget.usd_per_million_tokens else 0)
 
 
 def test_threads_lose_no_token_and_never_reserve_more_than_there_is():
-    budget = Budget(price=1.0, max_cost=0.05)  # enough for 50,000 tokens
+    budget = Budget(usd_per_million_tokens=1.0, max_cost=0.05)  # enough for 50,000 tokens
     charged, refused = [], []
 
     def buy(seed):

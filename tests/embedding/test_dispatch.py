@@ -25,7 +25,11 @@ class Function:
     """A provider in memory that calls ``fails`` before each answer and fails with the error that ``fails`` raises."""
 
     def __init__(self, fails=lambda texts: None, max_requests_in_flight=1, delay=0.0):
-        self.limits, self.price, self.max_requests_in_flight = RequestLimits(2048), 1.0, max_requests_in_flight
+        self.request_limits, self.usd_per_million_tokens, self.max_requests_in_flight = (
+            RequestLimits(2048),
+            1.0,
+            max_requests_in_flight,
+        )
         self.fails, self.delay = fails, delay
         self.asked, self.answered = [], []
         self.under_way = self.most_under_way = 0
@@ -73,8 +77,8 @@ def dispatched(dispatcher, requests):
         if outcome.vectors is not None:
             rows = zip(outcome.embedded_texts, outcome.vectors.tolist(), strict=True)
             vectors.update({text.text: vector for text, vector in rows})
-        if outcome.failure:
-            text, error = outcome.failure
+        if outcome.given_up_text_with_error:
+            text, error = outcome.given_up_text_with_error
             failed[text.text] = error
     return vectors, failed
 

@@ -68,7 +68,7 @@ def test_the_bundled_model_gives_unit_vectors_for_nothing(local):
     assert answer.vectors.shape == (len(TITLES), 384)
     assert answer.vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(answer.vectors, axis=1), 1, atol=1e-5)
-    assert (answer.charged_tokens, local.price) == (0, 0)
+    assert (answer.charged_tokens, local.usd_per_million_tokens) == (0, 0)
 
 
 def test_near_titles_lie_nearer_than_far_ones(local):
@@ -138,7 +138,7 @@ def test_a_text_is_cut_behind_a_token_and_no_earlier_than_it_has_to(local, words
 
 
 def test_a_text_over_the_limit_has_the_vector_of_its_beginning(local, reference):
-    assert local.limits == RequestLimits(texts_per_request=256, tokens_per_text=256)
+    assert local.request_limits == RequestLimits(texts_per_request=256, tokens_per_text=256)
     long = "embeddings of garden hoses " * 60
     ((text,), _) = cut_to_token_limit([("hash", long)], local, "truncate")
     assert (text.token_count, len(text.text) < len(long)) == (256, True)
@@ -226,7 +226,7 @@ def test_a_cut_text_is_within_the_limit_where_its_last_token_breaks(text):
 @pytest.mark.parametrize("tokens", [8191, 8192, 8193, 12000])
 def test_a_text_over_8191_tokens_is_cut_to_them(unit, tokens):
     provider = OpenAIProvider("text-embedding-3-small", 4)
-    limit = provider.limits.tokens_per_text
+    limit = provider.request_limits.tokens_per_text
     text = provider.truncate_text(unit * tokens, tokens)
     (found,) = provider.count_tokens([text])
     assert tokens - 4 < found <= tokens, "the test's text"
@@ -244,10 +244,10 @@ def test_a_mark_of_the_tokenizer_in_a_text_is_cut_like_any_text():
 
 def test_limits_are_known_of_openais_models_and_not_of_other_servers():
     for model in ("text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"):
-        assert OpenAIProvider(model, 4).limits == RequestLimits(
+        assert OpenAIProvider(model, 4).request_limits == RequestLimits(
             texts_per_request=2048, tokens_per_text=8191, tokens_per_request=300_000
         )
-    assert OpenAIProvider("nomic-embed-text", 4).limits == RequestLimits(2048, None, 300_000)
+    assert OpenAIProvider("nomic-embed-text", 4).request_limits == RequestLimits(2048, None, 300_000)
 
 
 # --- OpenAI: answers ---
@@ -438,7 +438,7 @@ def test_every_file_of_the_folder_is_found_by_its_name():
 def test_a_provider_is_made_of_the_settings():
     settings = Settings(embedding_requests_in_flight=3, embedding_timeout_seconds=5, embedding_batch_size=7)
     assert find(settings, named("openai")) == OpenAIProvider("mine", 4, 1, max_requests_in_flight=3, timeout_seconds=5)
-    assert find(settings, named("openai-batch")).price == 0.5
+    assert find(settings, named("openai-batch")).usd_per_million_tokens == 0.5
     assert find(settings, named("local")).batch_size == 7
 
 

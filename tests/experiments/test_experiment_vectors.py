@@ -14,10 +14,10 @@ from jobs.warehouse.reading import read_catalog
 class Lengths:
     """A provider whose vectors contain the length of the text."""
 
-    limits, max_requests_in_flight = RequestLimits(100), 1
+    request_limits, max_requests_in_flight = RequestLimits(100), 1
 
-    def __init__(self, price: float = 0.0) -> None:
-        self.price, self.texts = price, []
+    def __init__(self, usd_per_million_tokens: float = 0.0) -> None:
+        self.usd_per_million_tokens, self.texts = usd_per_million_tokens, []
 
     def count_tokens(self, texts):
         return [len(text) for text in texts]
@@ -76,7 +76,7 @@ def test_texts_of_the_warehouses_own_template_have_its_hashes(tiny):
 
 
 def test_texts_that_cost_money_need_leave(tiny, tmp_path, monkeypatch):
-    provider = Lengths(price=1e6)
+    provider = Lengths(usd_per_million_tokens=1e6)
     monkeypatch.setattr("jobs.embedding.backfill.provider_for", lambda *_: provider)
     with pytest.raises(NextmartError, match=r"18 texts .* --max-cost"):
         read(tiny, tmp_path, variant(None, ("{brand} {title}",)))

@@ -140,7 +140,7 @@ def test_all_models_of_a_job_are_paid_from_one_purse(history, fake, tmp_path, jo
 class Lengths:
     """A provider whose vectors show the length of a text; it records the texts that it was asked for."""
 
-    limits, price, max_requests_in_flight = RequestLimits(texts_per_request=2), 0.02, 1
+    request_limits, usd_per_million_tokens, max_requests_in_flight = RequestLimits(texts_per_request=2), 0.02, 1
 
     def __init__(self):
         self.asked = []
@@ -197,7 +197,7 @@ def test_made_up_names_cost_nothing_without_a_limit(warehouse, monkeypatch):
 @pytest.mark.parametrize("price", [None, 0.0])
 def test_made_up_names_are_bought_at_a_known_price_alone(warehouse, monkeypatch, price):
     provider = Lengths()
-    provider.price = price
+    provider.usd_per_million_tokens = price
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: provider)
     paid_services = PaidServices(warehouse, load_settings())
     if price is None:

@@ -57,7 +57,7 @@ def night(tiny) -> None:
 
 def why_due(tiny, present: datetime) -> set[TrainingReason]:
     newest = newest_models(tiny.connection)
-    fingerprints = {family: row.fingerprint for family, row in newest.items()}
+    fingerprints = {family: row.recipe_fingerprint for family, row in newest.items()}
     return set(families_to_train(tiny.connection, newest, fingerprints, present, 7 * DAY).values())
 
 

@@ -23,7 +23,7 @@ BUNDLED_MODEL = "all-MiniLM-L6-v2"
 # package of another author: thanks to the checksum, this author need not be trusted.
 BUNDLED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
-# The number of tokens, in texts of equal length, that are embedded together: more would not fit into the processor's
+# The number of tokens that are embedded together, as texts of equal length: more would not fit into the processor's
 # caches, fewer would not keep the processor busy (measured on two cores).
 TOKENS_PER_GROUP, TOKENS_PER_GROUP_CUDA = 1024, 65_536
 
@@ -47,13 +47,13 @@ class LocalProvider:
         ``all-MiniLM-L6-v2`` (bundled), a folder, or a name on the Hugging Face Hub (owner/model).
     batch_size : int
         Texts in one request.
-    price : float
+    usd_per_million_tokens : float
         US dollars a million tokens: 0.
     """
 
     model_name: str
     batch_size: int = 256
-    price: float = 0.0
+    usd_per_million_tokens: float = 0.0
     _tokenizer_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -62,7 +62,7 @@ class LocalProvider:
         return self._thread_count if self._loaded_model.device.type == "cpu" else 1
 
     @property
-    def limits(self) -> RequestLimits:
+    def request_limits(self) -> RequestLimits:
         """The limits of a request: the longest text that the model reads, and no limit on the tokens of a request."""
         return RequestLimits(texts_per_request=self.batch_size, tokens_per_text=self._loaded_model.max_seq_length)
 

@@ -42,7 +42,7 @@ class OpenAIProvider:
         The model's name at the service.
     dimensions : int
         Length of the vectors.
-    price : float or None
+    usd_per_million_tokens : float or None
         US dollars a million tokens; None if the price is unknown.
     max_requests_in_flight : int
         Requests that may run at the same time.
@@ -52,12 +52,12 @@ class OpenAIProvider:
 
     model_name: str
     dimensions: int
-    price: float | None = None
+    usd_per_million_tokens: float | None = None
     max_requests_in_flight: int = 8
     timeout_seconds: float = 60
 
     @property
-    def limits(self) -> RequestLimits:
+    def request_limits(self) -> RequestLimits:
         """OpenAI's limits of a request; for a model of another maker, the longest text that it reads is unknown."""
         return (
             OPENAI_REQUEST_LIMITS
@@ -145,7 +145,7 @@ class OpenAIProvider:
 
 
 def is_openai_model(model_name: str) -> bool:
-    """Tell by its name whether an embedding model is OpenAI's: of other models, tokenizer and limits are unknown."""
+    """Tell by its name whether an embedding model is OpenAI's; of these alone, nextmart knows tokenizer and limits."""
     return model_name.startswith("text-embedding-")
 
 

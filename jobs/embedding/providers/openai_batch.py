@@ -1,4 +1,4 @@
-"""Embeddings from OpenAI's Batch API: files of texts, answered within a day at half the price, with other limits."""
+"""Embeddings from OpenAI's Batch API: files of texts, answered within a day at half the price."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ import openai
 
 from jobs.core.arrays import Floats
 from jobs.dbt_vars import EmbeddingModel
-from jobs.embedding.provider import BatchResult, BatchState, RequestLimits
+from jobs.embedding.provider import BatchedTextResult, BatchState, RequestLimits
 from jobs.embedding.providers.openai import OPENAI_REQUEST_LIMITS, OpenAIProvider
 from jobs.services.openai_client import UNREADABLE_ANSWER_ERRORS, translate_openai_errors
 from jobs.settings import Settings
@@ -32,7 +32,7 @@ CLIENT_RETRIES = 5  # number of times that OpenAI's client retries a request tha
 
 def make_provider(settings: Settings, embedding_model: EmbeddingModel) -> "OpenAIBatchProvider":
     """Return the provider for an embedding model; the API key is checked at the first request."""
-    price = None if embedding_model.price is None else embedding_model.price / 2
+    usd_per_million_tokens = None if embedding_model.price is None else embedding_model.price / 2
     return OpenAIBatchProvider(
         OpenAIProvider(
             embedding_model.model,
@@ -40,7 +40,7 @@ def make_provider(settings: Settings, embedding_model: EmbeddingModel) -> "OpenA
             embedding_model.price,
             timeout_seconds=settings.embedding_timeout_seconds,
         ),
-        price,
+        usd_per_million_tokens,
     )
 
 
@@ -52,18 +52,20 @@ class OpenAIBatchProvider:
     ----------
     direct_provider : OpenAIProvider
         The provider of the same model without batches.
-    price : float or None
+    usd_per_million_tokens : float or None
         US dollars a million tokens, half the price without batches; None if the price is unknown.
     """
 
     direct_provider: OpenAIProvider
-    price: float | None
+    usd_per_million_tokens: float | None
 
     @property
-    def limits(self) -> RequestLimits:
+    def request_limits(self) -> RequestLimits:
         """The texts and tokens that one batch may hold."""
         return RequestLimits(
-            MAX_TEXTS, self.direct_provider.limits.tokens_per_text or OPENAI_REQUEST_LIMITS.tokens_per_text, MAX_TOKENS
+            MAX_TEXTS,
+            self.direct_provider.request_limits.tokens_per_text or OPENAI_REQUEST_LIMITS.tokens_per_text,
+            MAX_TOKENS,
         )
 
     def count_tokens(self, texts: list[str]) -> list[int]:
@@ -74,14 +76,14 @@ class OpenAIBatchProvider:
         """Cut a text as :meth:`OpenAIProvider.truncate_text` does."""
         return self.direct_provider.truncate_text(text, max_tokens)
 
-    def submit_batch(self, submission_id: str, texts: dict[str, str]) -> str:
+    def submit_batch(self, submission_id: str, text_by_key: dict[str, str]) -> str:
         """Upload a file with the texts, create a batch from the file, and return the batch's id.
 
         The creation is not retried, because a request whose answer is lost may have created a batch. Then
         :meth:`find_batch` finds that batch.
         """
         with tempfile.TemporaryFile() as file:
-            for key, text in texts.items():
+            for key, text in text_by_key.items():
                 body = {
                     "model": self.direct_provider.model_name,
                     "input": text,
@@ -120,7 +122,7 @@ class OpenAIBatchProvider:
             messages = [error.message or error.code or "" for error in errors]
             return BatchState(batch.status, batch.status in ENDED_STATUSES, "; ".join(messages))
 
-    def batch_results(self, batch_id: str) -> Iterator[BatchResult]:
+    def batch_results(self, batch_id: str) -> Iterator[BatchedTextResult]:
         """Yield the results in a batch's output file and error file; expired and cancelled batches also have them."""
         with translate_openai_errors(self.direct_provider.model_name):
             try:
@@ -137,12 +139,12 @@ class OpenAIBatchProvider:
         return self.direct_provider.client.with_options(max_retries=CLIENT_RETRIES)
 
 
-def parse_result_line(line: str) -> BatchResult | None:
+def parse_result_line(line: str) -> BatchedTextResult | None:
     """Parse one line of a batch's output file or error file.
 
     Returns
     -------
-    BatchResult or None
+    BatchedTextResult or None
         None if the line can't be read, or if the batch did not process the text: then the text has no result yet.
     """
     try:
@@ -155,10 +157,10 @@ def parse_result_line(line: str) -> BatchResult | None:
             (answer,) = body["data"]
             # some OpenAI-compatible servers do not report how many tokens they charge
             tokens = (body.get("usage") or {}).get("prompt_tokens") or 0
-            return BatchResult(key, parse_vector(answer["embedding"]), int(tokens))
+            return BatchedTextResult(key, parse_vector(answer["embedding"]), int(tokens))
         error = body.get("error") or failure
         message = f"the embedding service answers {status or 'nothing'}: {error.get('message', '')}"
-        return BatchResult(key, None, 0, message, would_fail_again=status in (400, 413, 422))
+        return BatchedTextResult(key, None, 0, message, would_fail_again=status in (400, 413, 422))
     except (*UNREADABLE_ANSWER_ERRORS, OverflowError, RecursionError):
         return None
 
