@@ -14,8 +14,8 @@ import time
 import numpy as np
 
 from jobs.core.arrays import Doubles
-from jobs.core.metrics import metric_from_ranks
-from jobs.evaluation.interim_looks import InterimLook
+from jobs.core.metrics import case_values_from_ranks
+from jobs.evaluation.interim_looks import CaseValuesAtLook
 from jobs.nightly.champion import LOOKS_COUNTED, SELECTION_K, Entrant, Incumbent, choose_live_model
 
 HIT_RATE = 0.2
@@ -69,7 +69,7 @@ def weeks_until_live_family_changes(
     challengers, cases, new_cases = simulation_size
     values = _draw_ndcg(simulation_size, relative_gain, seed)
     is_new = np.arange(cases) >= cases - new_cases
-    looks: list[list[InterimLook]] = [[] for _ in range(challengers + 1)]
+    looks: list[list[CaseValuesAtLook]] = [[] for _ in range(challengers + 1)]
     for week in range(LOOKS_COUNTED):
         window = slice(week * new_cases, week * new_cases + cases)
         entrants = [
@@ -116,7 +116,7 @@ def _draw_ndcg(simulation_size: tuple[int, int, int], relative_gain: float, seed
         for shape_, rates in ((size, hit_rates), (size[1:], HIT_RATE))
     )
     ranks = np.where(random.random(size) < OWN_SHARE, own, common)
-    return np.stack([metric_from_ranks(row, "ndcg", SELECTION_K) for row in ranks])
+    return np.stack([case_values_from_ranks(row, "ndcg", SELECTION_K) for row in ranks])
 
 
 def _share_of_years_with_change(weeks_by_year: list[int | None]) -> str:

@@ -25,7 +25,7 @@ from jobs.core.catalog import Catalog
 from jobs.core.metrics import commonest_reason_shares
 from jobs.core.sequences import Sequences
 from jobs.evaluation.splits import cutoff_split, holdout_cutoff
-from jobs.evaluation.validation import validation_split
+from jobs.evaluation.validation_splits import validation_split
 from jobs.models import reason_lift
 from jobs.models.base import FitOptions
 from jobs.models.registry import make_model

@@ -59,16 +59,16 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def _distinct_values_or_bins(sample: Doubles) -> tuple[Doubles, Longs]:
-    """Return the sample's distinct values and how often each occurs; group more than 1,024 of them into bins.
+def _distinct_values_or_bins(case_values: Doubles) -> tuple[Doubles, Longs]:
+    """Return the distinct values and how often each occurs; group more than 1,024 of them into bins.
 
-    For bins, return the mean and the number of the sample's values in each.
+    For bins, return the mean and the number of the values in each.
     """
-    distinct, occurrences = np.unique(sample, return_counts=True)
+    distinct, occurrences = np.unique(case_values, return_counts=True)
     if len(distinct) <= _MAX_BINS:
         return distinct, occurrences
     width = (distinct[-1] - distinct[0]) / _MAX_BINS
-    bins = np.minimum(((sample - distinct[0]) / width).astype(np.int64), _MAX_BINS - 1)
+    bins = np.minimum(((case_values - distinct[0]) / width).astype(np.int64), _MAX_BINS - 1)
     occurrences = np.bincount(bins, minlength=_MAX_BINS)
     used = occurrences > 0
-    return np.bincount(bins, sample, _MAX_BINS)[used] / occurrences[used], occurrences[used]
+    return np.bincount(bins, case_values, _MAX_BINS)[used] / occurrences[used], occurrences[used]

@@ -16,7 +16,7 @@ class Catalog:
     Attributes
     ----------
     item_ids : object array (items,)
-        Item identifiers, ascending. Items with equal scores are ordered by index, and therefore by item_id.
+        Item identifiers, ascending. Models rank items of equal score by index, and therefore by item_id.
     embeddings : float32 array (items, dimensions)
         Text embeddings from the embedding model; a row of zeros for an item without an embedding.
     available_mask : bool array (items,)
@@ -38,7 +38,7 @@ class Catalog:
         return len(self.item_ids)
 
     @cached_property
-    def has_embedding(self) -> Bools:
+    def has_embedding_mask(self) -> Bools:
         """Whether each item has an embedding: bool array (items,)."""
         return np.asarray(self.embeddings.any(axis=1), dtype=np.bool_)
 

@@ -22,17 +22,18 @@ HITS_PER_PLACE = 1.5
 """How many items should exceed a query's threshold, for each of the k places of its list."""
 
 SAMPLED_HITS = 48
-"""How many of the items above a threshold the sample should hold: with more, fewer queries have less than k hits."""
+"""How many of the sampled items should exceed a threshold. The larger this number, the fewer queries get less than k
+hits."""
 
 TABLE_WIDTH_PER_PLACE = 2
 """How many hits of a query the table of hits can hold, for each of the k places of its list."""
 
 ITEMS_PER_PLACE = 8
-"""A catalogue with fewer items for each of the k places of a list isn't worth a sample."""
+"""How many items there must be, for each of the k places of a list, to make a sample worthwhile."""
 
 
 def is_large_k(k: int, item_count: int) -> bool:
-    """Tell whether :func:`search_large_k` is the faster search: k is large, and the items are many times more."""
+    """Tell whether :func:`search_large_k` is the faster search: k is large, and there are many times more items."""
     return k >= LARGE_K and item_count >= ITEMS_PER_PLACE * k
 
 
@@ -47,7 +48,7 @@ def search_large_k(
 ) -> tuple[Tensor, Bools]:
     """Return the sort keys (:mod:`jobs.core.sort_keys`) of each query's best ``k`` allowed items.
 
-    Each key holds an item and its score. For some queries no keys are found; ``are_best`` tells which.
+    Each key holds an item and its score. For some queries no keys are found; ``are_best`` is False for these.
 
     The parameters are those of :func:`jobs.core.score_chunks.score_chunks`.
 
@@ -59,7 +60,7 @@ def search_large_k(
         Whether the query's keys are those of its best items; if False, the keys are useless.
     """
     count, width = len(queries), TABLE_WIDTH_PER_PLACE * k
-    thresholds = _thresholds_from_sample(queries, item_vectors, bias, allowed_items, k)
+    thresholds = _thresholds_from_sampled_items(queries, item_vectors, bias, allowed_items, k)
     best_scores = np.full((count, width), -np.inf, np.float32)
     positions = np.zeros((count, width), np.int32)  # unused places have the score -inf, and so come last
     hit_counts, numbers = np.zeros(count, np.int64), np.arange(count)
@@ -73,7 +74,7 @@ def search_large_k(
         if is_full.any():
             hits = hits[~np.repeat(is_full, counts)]
             thresholds[is_full], hit_counts[is_full], counts[is_full] = np.inf, 0, 0
-        # hits are in order of row: the chunk's hit number i, which belongs to a row, goes to next_places[row] + i
+        # hits are in order of row; hit number i of the chunk, if it is in row r, goes to place next_places[r] + i
         next_places = numbers * width + hit_counts - (counts.cumsum() - counts)
         places = np.repeat(next_places, counts) + np.arange(len(hits))
         best_scores.reshape(-1)[places] = scores.reshape(-1)[hits]
@@ -85,7 +86,7 @@ def search_large_k(
     return best, hit_counts >= k
 
 
-def _thresholds_from_sample(
+def _thresholds_from_sampled_items(
     queries: Tensor, item_vectors: Tensor, bias: Tensor | None, allowed_items: Tensor | None, k: int
 ) -> Floats:
     """Return each query's threshold, a score that about ``HITS_PER_PLACE * k`` allowed items exceed.

@@ -72,7 +72,8 @@ def evaluate(
     ks : iterable of int
         Cut-offs, each at most ``width``.
     item_vectors : float32 array (items, dimensions), optional
-        For `intra_list_similarities`, a further metric; left out if no list has two items with a vector.
+        Vectors for a further metric, `intra_list_similarities`. The metric is left out if no list has two items with a
+        vector.
     resample_count, confidence, seed
         See `bootstrap_interval`. A metric's interval does not depend on which other cut-offs are measured.
 
@@ -81,8 +82,7 @@ def evaluate(
     polars.DataFrame
         One row per metric and cut-off: ``metric, k, value, n, ci_low, ci_high``. ``n`` is the number of cases behind
         the value; if it is 0, the value is null. Coverage has no interval: it is the share of items
-        in the union of all lists, and a resample, which lacks about 37 % of the cases, always has a lower coverage
-        or an equal one.
+        in the union of all lists, and a resample lacks about 37 % of the cases, so that its coverage is never higher.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def case_values(lists: Indices, targets: Indices, item_counts: Indices, k: int) 
 
     With r the target's rank among the first k items, ndcg is 1 / log2(r + 1), mrr is 1 / r and hit_rate is 1; all
     three are 0 if the target is absent (there is one relevant item, so the ideal DCG is 1). serendipity is hit_rate,
-    but 0 for a target among the k most popular items. novelty is defined by `list_novelty`.
+    but 0 for a target among the k most popular items. novelty is defined by `list_novelties`.
     Source: the released code of arXiv 2309.09261.
 
     Parameters
@@ -136,9 +136,9 @@ def case_values(lists: Indices, targets: Indices, item_counts: Indices, k: int) 
     rank = target_ranks(lists[:, :k], targets)
     surprising = (rank > 0) & ~np.isin(targets, most_popular_items(item_counts, k))
     return {
-        **{metric: metric_from_ranks(rank, metric, k) for metric in ("ndcg", "hit_rate", "mrr")},
+        **{metric: case_values_from_ranks(rank, metric, k) for metric in ("ndcg", "hit_rate", "mrr")},
         "serendipity": surprising.astype(np.float64),
-        "novelty": list_novelty(lists[:, :k], item_counts),
+        "novelty": list_novelties(lists[:, :k], item_counts),
     }
 
 
@@ -162,7 +162,7 @@ def target_ranks(lists: Indices, targets: Indices) -> Longs:
     return np.where(is_target.any(axis=1), is_target.argmax(axis=1) + 1, 0)
 
 
-def metric_from_ranks(ranks: Indices, metric: str, k: int) -> Doubles:
+def case_values_from_ranks(ranks: Indices, metric: str, k: int) -> Doubles:
     """Return each case's value of ``ndcg``, ``hit_rate`` or ``mrr`` at cut-off ``k``, from its target's rank.
 
     Parameters
@@ -185,7 +185,7 @@ def metric_from_ranks(ranks: Indices, metric: str, k: int) -> Doubles:
 
 
 def intra_list_similarities(lists: Indices, item_vectors: Floats) -> Doubles:
-    """Return the mean cosine of each list's pairs of items; near 1, the items of the list are all alike.
+    """Return the mean cosine of each list's pairs of items; if it is near 1, the list's items are all alike.
 
     Source: C.-N. Ziegler, S. McNee, J. Konstan, G. Lausen, Improving recommendation lists through topic
     diversification, WWW 2005.
@@ -246,7 +246,7 @@ def most_popular_items(item_counts: Indices, k: int) -> Longs:
     return order[item_counts[order] > 0]
 
 
-def list_novelty(lists: Indices, item_counts: Indices) -> Doubles:
+def list_novelties(lists: Indices, item_counts: Indices) -> Doubles:
     """Return each list's novelty: the mean of -log2(item count / sum of all counts) over its items, in bits.
 
     Source: the released code of arXiv 2309.09261, whose items all have a count of at least 1. Here an item with

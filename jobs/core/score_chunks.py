@@ -39,7 +39,7 @@ def score_chunks(
     allowed_items : int64 tensor (allowed,), optional
         Indices of the allowed items; None if all items are allowed.
     excluded_pairs : two int64 arrays (pairs,), optional
-        Numbers of queries, and the number of the item that each of these queries must not get; ordered by item.
+        Each pair's query number and item number, ordered by item; the query must not get the item.
     items_per_chunk : int
         Number of items in each chunk but the last.
 
@@ -59,7 +59,7 @@ def score_chunks(
         numbers = slice(start, stop) if allowed_items is None else allowed_items[start:stop]
         columns = round_up(stop - start, BLOCK)
         scores = buffer[: len(queries) * columns].view(len(queries), columns)
-        torch.mm(queries, _pad_rows(item_vectors_with_bias(item_vectors, bias, numbers), BLOCK).T, out=scores)
+        torch.mm(queries, _append_zero_rows(item_vectors_with_bias(item_vectors, bias, numbers), BLOCK).T, out=scores)
         scores = scores[:count]
         scores[:, stop - start :] = -torch.inf
         if excluded_pairs is not None:
@@ -75,7 +75,7 @@ def padded_queries(queries: Tensor, bias: Tensor | None) -> Tensor:
     Rows of zeros are appended until the number of rows is a multiple of ``QUERY_PAD``. If there is a bias, a column of
     ones is appended, which the product multiplies by the column of biases.
     """
-    return _pad_rows(queries if bias is None else torch.nn.functional.pad(queries, (0, 1), value=1), QUERY_PAD)
+    return _append_zero_rows(queries if bias is None else torch.nn.functional.pad(queries, (0, 1), value=1), QUERY_PAD)
 
 
 def item_vectors_with_bias(item_vectors: Tensor, bias: Tensor | None, item_numbers: Tensor | slice) -> Tensor:
@@ -85,9 +85,9 @@ def item_vectors_with_bias(item_vectors: Tensor, bias: Tensor | None, item_numbe
     one chunk of items at a time, so that the vectors of all items are never copied at once.
     """
 
-    def select_rows(values: Tensor) -> Tensor:
-        # index_select takes a third of the time of values[item_numbers]
-        return values[item_numbers] if isinstance(item_numbers, slice) else values.index_select(0, item_numbers)
+    def select_rows(tensor: Tensor) -> Tensor:
+        # index_select takes a third of the time of tensor[item_numbers]
+        return tensor[item_numbers] if isinstance(item_numbers, slice) else tensor.index_select(0, item_numbers)
 
     selected = select_rows(item_vectors)
     return selected if bias is None else torch.cat([selected, select_rows(bias)[:, None]], dim=1)
@@ -98,7 +98,7 @@ def round_up(count: int, multiple_of: int) -> int:
     return -(-count // multiple_of) * multiple_of
 
 
-def _pad_rows(vectors: Tensor, multiple_of: int) -> Tensor:
+def _append_zero_rows(vectors: Tensor, multiple_of: int) -> Tensor:
     """Append rows of zeros until the number of rows is a multiple of ``multiple_of``."""
     missing = -len(vectors) % multiple_of
     return torch.nn.functional.pad(vectors, (0, 0, 0, missing)) if missing else vectors

@@ -59,15 +59,15 @@ class Sequences:
         kept = np.minimum(self.lengths, count)
         return self._gather_slices(self.offsets[1:] - kept, kept)
 
-    def keep_items(self, is_kept_item: Bools) -> "Sequences":
+    def keep_items(self, is_kept_catalog_item: Bools) -> "Sequences":
         """Drop all occurrences of some items; rows may become empty.
 
         Parameters
         ----------
-        is_kept_item : bool array (items of the catalogue,)
+        is_kept_catalog_item : bool array (items of the catalogue,)
             False for the items to drop.
         """
-        return self._keep_positions(is_kept_item[self.items])
+        return self._keep_positions(is_kept_catalog_item[self.items])
 
     def without_one_item_per_row(self, item_of_row: Ints) -> "Sequences":
         """Drop one item from each row, at all its occurrences.
@@ -79,7 +79,7 @@ class Sequences:
         """
         return self._keep_positions(self.items != np.repeat(item_of_row, self.lengths))
 
-    def without_repeats(self) -> "Sequences":
+    def keep_last_occurrences(self) -> "Sequences":
         """Keep only the last occurrence of each item in each row."""
         rows = self.row_of_each_item()
         keys = rows * (int(self.items.max(initial=0)) + 1) + self.items

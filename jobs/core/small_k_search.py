@@ -6,7 +6,7 @@ from torch import Tensor
 
 from jobs.core.arrays import Bools, Longs
 from jobs.core.score_chunks import BLOCK, QUERY_PAD, score_chunks
-from jobs.core.sort_keys import decode_sort_keys, encode_sort_keys, lowest_sort_keys
+from jobs.core.sort_keys import decode_sort_keys, encode_sort_keys, matrix_of_lowest_sort_key
 
 
 def search_small_k(
@@ -24,7 +24,7 @@ def search_small_k(
     are found for every query. Items are grouped into blocks of ``BLOCK``. A block's scores are looked at one by one
     only if their maximum exceeds the query's k-th best score so far.
     """
-    best = lowest_sort_keys(len(queries), k, queries.device)
+    best = matrix_of_lowest_sort_key(len(queries), k, queries.device)
     for start, scores in score_chunks(queries, item_vectors, bias, allowed_items, excluded_pairs, items_per_chunk):
         if scores.shape[1] // BLOCK <= k:  # a query's best items may lie in all blocks of the chunk
             _merge_whole_chunk(best, scores, start)
@@ -38,7 +38,7 @@ def search_small_k(
 
 
 def _candidate_scores(scores: Tensor, thresholds: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return scores that are above their row's threshold: at least those among the row's best ``k``.
+    """Return scores above their row's threshold: all those among the row's best ``k``, and perhaps some others.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _merge_into_best_keys(best_keys: Tensor, row_of_new_key: Tensor, new_keys: T
     rank = torch.arange(len(new_keys), device=new_keys.device) - (counts.cumsum(0) - counts)[row_of_new_key]
     touched = counts.nonzero()[:, 0]
     slot = (counts > 0).cumsum(0) - 1
-    table = lowest_sort_keys(len(touched), k + int(counts.max()), best_keys.device)
+    table = matrix_of_lowest_sort_key(len(touched), k + int(counts.max()), best_keys.device)
     table[:, :k] = best_keys[touched]
     table[slot[row_of_new_key], k + rank] = new_keys
     best_keys[touched] = table.topk(k, dim=1).values
@@ -108,7 +108,7 @@ def _merge_whole_chunk(best_keys: Tensor, scores: Tensor, first_item_number: int
     first_item_number : int
         Position of the chunk's first item among the allowed items.
     """
-    nothing = int(lowest_sort_keys(1, 1, scores.device))
+    nothing = int(matrix_of_lowest_sort_key(1, 1, scores.device))
     numbers = torch.arange(first_item_number, first_item_number + scores.shape[1], device=scores.device)
     for start in range(0, len(scores), QUERY_PAD):
         rows = slice(start, start + QUERY_PAD)

@@ -23,7 +23,7 @@ def decode_sort_keys(keys: Tensor) -> tuple[Tensor, Tensor]:
     return scores, (MAX_ITEM_INDEX - (keys & 0xFFFFFFFF)).int()
 
 
-def lowest_sort_keys(row_count: int, column_count: int, device: torch.device) -> Tensor:
+def matrix_of_lowest_sort_key(row_count: int, column_count: int, device: torch.device) -> Tensor:
     """Return an int64 matrix (row_count, column_count) filled with the lowest key, of score -inf and index -1."""
     lowest = encode_sort_keys(torch.tensor(-torch.inf), torch.tensor(-1))
     return torch.full((row_count, column_count), int(lowest), dtype=torch.int64, device=device)

@@ -21,7 +21,7 @@ from jobs.core.sort_keys import MAX_ITEM_INDEX, decode_sort_keys
 QUERIES_PER_CHUNK = 1024
 ITEMS_PER_CHUNK = 4096
 
-# search_large_k gets chunks of half as many queries and half as many items. search_small_k passes over most blocks of a
+# search_large_k gets chunks of half as many queries and half as many items. search_small_k can skip most blocks of a
 # chunk's items only if the chunk has more than k blocks. For k above 32 its chunks are therefore wider than
 # ITEMS_PER_CHUNK: they have BLOCKS_PER_K * k blocks, but at most WIDEST_CHUNK items. The widest have fewer queries.
 BLOCKS_PER_K = 2
@@ -103,7 +103,7 @@ def top_k(
     def search_in_threads(
         query_numbers: Longs, search_best_items: Callable[..., tuple[Tensor, Bools]], items_per_chunk: int
     ) -> None:
-        """Search for some of the queries, and store the lists of those for which ``search_best_items`` is certain."""
+        """Store the lists of some queries; those for which ``search_best_items`` isn't certain stay open."""
 
         def search_chunk(start: int, stop: int) -> None:
             numbers = query_numbers[start:stop]
@@ -189,7 +189,7 @@ def _allowed_indices(allowed_mask: npt.ArrayLike | Tensor | None, item_count: in
         return None
     mask = allowed_mask.cpu().numpy() if isinstance(allowed_mask, Tensor) else np.asarray(allowed_mask)
     if mask.shape != (item_count,) or mask.dtype != np.bool_:
-        raise ValueError(f"allowed must be bool ({item_count},), not {mask.dtype} {mask.shape}")
+        raise ValueError(f"allowed_mask must be bool ({item_count},), not {mask.dtype} {mask.shape}")
     return None if mask.all() else np.flatnonzero(mask)
 
 
@@ -201,9 +201,9 @@ def _renumber_excluded_items(
     Excluded items that are not allowed anyway are left out.
     """
     if len(excluded_items) != query_count:
-        raise ValueError(f"exclude has {len(excluded_items)} rows for {query_count} queries")
+        raise ValueError(f"excluded_items has {len(excluded_items)} rows for {query_count} queries")
     if len(excluded_items.items) and not 0 <= excluded_items.items.min() <= excluded_items.items.max() < item_count:
-        raise ValueError(f"exclude has an index outside 0..{item_count - 1}")
+        raise ValueError(f"excluded_items has an index outside 0..{item_count - 1}")
     if allowed_items is None:
         return excluded_items
     position = np.full(item_count, -1, dtype=np.int32)

@@ -12,7 +12,7 @@ from jobs.core.arrays import Doubles
 from jobs.core.bootstrap import bootstrap_interval
 
 RESAMPLES = 9_999
-"""Number of random sign flips of a permutation test with too many cases to try every combination of signs."""
+"""How many random combinations of signs a permutation test tries if there are too many cases to try every one."""
 
 # The largest number of signs that SciPy draws at once, with about 70 bytes of memory for each. The p-value does not
 # depend on this number.

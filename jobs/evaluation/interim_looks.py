@@ -28,8 +28,8 @@ first look. A smaller number would make early intervals narrower and later ones 
 
 
 @dataclass(frozen=True, eq=False)
-class InterimLook:
-    """One model's values on the validation cases of one night, in the order of the cases.
+class CaseValuesAtLook:
+    """One model's values at one look: those of one night's validation cases, in the order of the cases.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class InterimLook:
 
 
 def compare_over_interim_looks(
-    looks: Sequence[InterimLook], baseline_looks: Sequence[InterimLook], error_rate: float = 0.05
+    looks: Sequence[CaseValuesAtLook], baseline_looks: Sequence[CaseValuesAtLook], error_rate: float = 0.05
 ) -> Comparison | None:
     """Compare two models by the mean difference of their values over the cases of all looks that they share.
 
@@ -55,7 +55,7 @@ def compare_over_interim_looks(
 
     Parameters
     ----------
-    looks, baseline_looks : sequences of InterimLook
+    looks, baseline_looks : sequences of CaseValuesAtLook
         Each model's looks, oldest first, at most one for the same cases.
     error_rate : float
         For two equal models, the probability that ``ci_low`` is above 0 at any look is at most this. The probability
@@ -80,19 +80,19 @@ def compare_over_interim_looks(
     return Comparison(mean, mean - margin, mean + margin)
 
 
-def _margin_of_sum(first_sum_of_squares: float, sum_of_squares: float, error_rate: float) -> float:
+def _margin_of_sum(first_look_sum_of_squares: float, all_looks_sum_of_squares: float, error_rate: float) -> float:
     """Return the margin that the sum of equal models' differences ever exceeds with probability ``error_rate``.
 
     Parameters
     ----------
-    first_sum_of_squares, sum_of_squares : float
+    first_look_sum_of_squares, all_looks_sum_of_squares : float
         The sums of the squared differences of the first look, and of all looks. The first one sets the amount of
         evidence at which the margin is sharpest. Data may set it, because squares tell nothing of the signs.
     """
-    if sum_of_squares == 0:
+    if all_looks_sum_of_squares == 0:
         return 0.0
     evidence = 2 * math.log(1 / (2 * error_rate))
-    sharpest = SHARPEST_AFTER * (first_sum_of_squares or sum_of_squares)
+    sharpest = SHARPEST_AFTER * (first_look_sum_of_squares or all_looks_sum_of_squares)
     prior = sharpest / (evidence + math.log(max(evidence, 1.0)) + 1)
-    total = sum_of_squares + prior
+    total = all_looks_sum_of_squares + prior
     return math.sqrt(2 * total * math.log(math.sqrt(total / prior) / (2 * error_rate) + 1))

@@ -20,7 +20,7 @@ CUT_OFFS = (10, 20)
 """The list lengths k for which every metric is computed."""
 
 SELECT_NEWEST_TARGET = """
-    -- The newest target of the cases that other models were measured on
+    -- The time of the newest target among all cases that models were measured on, without the cases of this hash
     select max(newest_target_at) from ml.model_ranks where split = $split and cases_hash <> $cases_hash
 """
 
@@ -76,7 +76,7 @@ def measure_lists(
     catalog: Catalog,
     item_counts: Longs,
     segment_masks: dict[str, Bools] | None = None,
-    fault_rates: dict[str, float] | None = None,
+    answer_fault_rates: dict[str, float] | None = None,
 ) -> Measurement:
     """Compute the metrics of recommendation lists; other parameters are as in :func:`measure_scorer`.
 
@@ -84,11 +84,11 @@ def measure_lists(
     ----------
     lists : int32 array (cases, 20)
         Recommended item indices, best first; -1 ends a shorter list.
-    fault_rates : name -> value, optional
+    answer_fault_rates : name -> value, optional
         The scorer's fault rates (:meth:`jobs.models.scorer.Scorer.answer_fault_rates`).
     """
     parts = {"all": np.ones(len(cases.targets), np.bool_), **(segment_masks or {})}
-    vectors = catalog.embeddings if catalog.has_embedding.any() else None
+    vectors = catalog.embeddings if catalog.has_embedding_mask.any() else None
     metrics_by_segment = {
         name: metrics.evaluate(
             lists[part], cases.targets[part], item_counts, len(catalog), CUT_OFFS, item_vectors=vectors
@@ -96,7 +96,7 @@ def measure_lists(
         for name, part in parts.items()
         if part.any()
     }
-    rate_rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (fault_rates or {}).items()]
+    rate_rows = [(name, max(CUT_OFFS), value, len(cases.targets)) for name, value in (answer_fault_rates or {}).items()]
     if rate_rows and "all" in metrics_by_segment:
         table = pl.DataFrame(rate_rows, schema=dict(list(metrics_by_segment["all"].schema.items())[:4]), orient="row")
         metrics_by_segment["all"] = pl.concat([metrics_by_segment["all"], table], how="diagonal")
@@ -129,8 +129,8 @@ def store_measurement(
     cases_hash : str
         The hash of the cases (:func:`hash_cases`): only ranks of the same cases can be compared.
     target_times : polars.Series of datetime[us, UTC] (cases,), optional
-        When the target of each case happened (:func:`jobs.evaluation.validation.target_times`). If given, the column
-        ``new_cases`` says which cases are newer than every case that was stored with times before.
+        When the target of each case happened (:func:`jobs.evaluation.validation_splits.target_times`). If given, the
+        column ``new_cases`` says which cases are newer than every case that earlier calls stored with times.
     """
     if not len(measurement.target_ranks):
         return

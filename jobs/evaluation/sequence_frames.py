@@ -25,7 +25,7 @@ SEQUENCE_ORDER: Final = ("ended_at", "sequence_id")
 _LIST_COLUMNS: Final = ("items", "event_times")
 
 
-def make_checked_sequences(sequences: pl.DataFrame) -> pl.DataFrame:
+def check_and_select_columns(sequences: pl.DataFrame) -> pl.DataFrame:
     """Check a frame of sequences, and return it with only the columns of `SEQUENCE_COLUMNS`.
 
     Raises
@@ -47,9 +47,9 @@ def sort_sequences_by_end(sequences: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     ValueError
-        For the same reasons as `make_checked_sequences`.
+        For the same reasons as `check_and_select_columns`.
     """
-    return make_checked_sequences(sequences).sort(SEQUENCE_ORDER)
+    return check_and_select_columns(sequences).sort(SEQUENCE_ORDER)
 
 
 def sequences_to_events(sequences: pl.DataFrame) -> pl.DataFrame:
@@ -66,7 +66,7 @@ def sequences_to_events(sequences: pl.DataFrame) -> pl.DataFrame:
 
 
 def events_to_sequences(events: pl.DataFrame) -> pl.DataFrame:
-    """Put rows of `sequences_to_events`, of which some may be gone, together to sequences with a new ``ended_at``."""
+    """Join the rows that are left of `sequences_to_events` into sequences, and update their ``ended_at``."""
     return (
         events.group_by("row", maintain_order=True)
         .agg(

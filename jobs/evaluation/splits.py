@@ -11,12 +11,12 @@ import polars as pl
 
 from jobs.evaluation.sequence_frames import (
     SEQUENCE_ORDER,
+    check_and_select_columns,
     cut_after_last_new_item,
     drop_last_items,
     events_to_sequences,
     keep_first_items,
     make_cases,
-    make_checked_sequences,
     sequences_to_events,
     sort_sequences_by_end,
 )
@@ -40,7 +40,7 @@ class Split:
         ``leave_one_out``, it is the time of the first target, long before most events of train.
     validation : polars.DataFrame, optional
         The cases that decide when training stops, if the protocol defines them; else None, and
-        :func:`jobs.evaluation.validation.validation_split` takes them from train.
+        :func:`jobs.evaluation.validation_splits.validation_split` takes them from train.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Split:
     validation: pl.DataFrame | None = None
 
 
-def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
+def paper_split(sequences: pl.DataFrame, test_sequence_share: float = 0.2) -> Split:
     """Split as arXiv 2309.09261 does: the sequences that ended last are the test part, and no sequence is cut in two.
 
-    Sequences are sorted by their end. The last ceil(test_share * n) of n sequences are the test part, the others
-    the training part, unchanged.
+    Sequences are sorted by their end. The last ceil(test_sequence_share * n) of n sequences are the test part, the
+    others the training part, unchanged.
     From the test part, items that no training sequence has are removed, and then sequences of fewer than two items. Of
     each remaining test sequence the last item is the target and the items before it are the input. Only the ends of
     the sequences are split in time: a test sequence may begin long before training ends.
@@ -66,7 +66,7 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
     Parameters
     ----------
     sequences : polars.DataFrame
-    test_share : float
+    test_sequence_share : float
         Between 0 and 1, both excluded.
 
     Returns
@@ -80,9 +80,9 @@ def paper_split(sequences: pl.DataFrame, test_share: float = 0.2) -> Split:
         ``sequence_id`` is null or occurs twice.
     """
     ordered = sort_sequences_by_end(sequences)
-    n_test = count_of_share(len(ordered), test_share)
+    n_test = count_of_share(len(ordered), test_sequence_share)
     if not 0 < n_test < len(ordered):
-        raise ValueError(f"{len(ordered)} sequences cannot be split with a test share of {test_share}")
+        raise ValueError(f"{len(ordered)} sequences cannot be split with a test share of {test_sequence_share}")
     return split_whole_sequences("paper", ordered.head(-n_test), ordered.tail(n_test))
 
 
@@ -92,9 +92,9 @@ def leave_one_out_split(sequences: pl.DataFrame, allow_repeats: bool = True) -> 
     In a sequence of three items or more the last item is the test target, and the last but one is the validation
     target; the input is every item before the target. Shorter sequences belong to train unchanged. Targets that train
     does not contain are kept.
-    Where lists hold no item of their sequence, a repeat could never be hit. So both targets are then the last items
-    that are new to their sequence, and what follows the test target is in no part. On data without repeats, such as
-    Amazon Beauty, this changes nothing.
+    If recommendation lists may not contain items of the input, a repeat could never be hit. So both targets are then
+    the last items that are new to their sequence, and what follows the test target is in no part. On data without
+    repeats, such as Amazon Beauty, this changes nothing.
     Source: the split of SASRec (arXiv 1808.09781) and most papers after it.
 
     This split leaks the future: train contains events that are later than most targets, so a model knows which items
@@ -179,15 +179,15 @@ def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bo
     return Split("cutoff", train, make_cases(events_to_sequences(shown)), cutoff_at)
 
 
-def holdout_cutoff(sequences: pl.DataFrame, test_share: float) -> datetime:
-    """Return the event time for which the share of events at or after it is closest to ``test_share``.
+def holdout_cutoff(sequences: pl.DataFrame, test_event_share: float) -> datetime:
+    """Return the event time for which the share of events at or after it is closest to ``test_event_share``.
 
     At least one event is before that time. Of two times that come equally close, the later one is returned.
 
     Parameters
     ----------
     sequences : polars.DataFrame
-    test_share : float
+    test_event_share : float
         Between 0 and 1, both excluded.
 
     Raises
@@ -195,14 +195,14 @@ def holdout_cutoff(sequences: pl.DataFrame, test_share: float) -> datetime:
     ValueError
         If all events have the same time, there are no events, the share is out of range, or a column is missing.
     """
-    if not 0 < test_share < 1:
-        raise ValueError(f"test_share must lie between 0 and 1, got {test_share}")
-    times = make_checked_sequences(sequences)["event_times"].explode().drop_nulls().alias("time").to_frame()
+    if not 0 < test_event_share < 1:
+        raise ValueError(f"test_event_share must lie between 0 and 1, got {test_event_share}")
+    times = check_and_select_columns(sequences)["event_times"].explode().drop_nulls().alias("time").to_frame()
     by_time = times.group_by("time").len("events").sort("time", descending=True)
     after = by_time.with_columns(pl.col("events").cum_sum().alias("after")).head(-1)
     if after.is_empty():
         raise ValueError("no date divides the events: they all lie at one time, or there are none")
-    distance = (pl.col("after") - test_share * len(times)).abs()
+    distance = (pl.col("after") - test_event_share * len(times)).abs()
     chosen: datetime = after.sort(distance, maintain_order=True)["time"][0]
     return chosen
 

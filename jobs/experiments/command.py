@@ -8,10 +8,10 @@ from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, read_evaluation_data
 from jobs.experiments.markdown import METRIC_NAMES, report_as_markdown
 from jobs.experiments.plot import plot_summaries
-from jobs.experiments.report import FinishedRuns, ModelSummary, summarize_models
 from jobs.experiments.runner import PlannedRun, plan_runs, run_all
 from jobs.experiments.search import parameters_as_toml, search_hyperparameters
 from jobs.experiments.spec import ExperimentSpec
+from jobs.experiments.summaries import FinishedRuns, ModelSummary, summarize_models
 from jobs.experiments.vectors import read_variant_vectors
 from jobs.language_models.paid_services import PaidServices
 from jobs.settings import Settings
@@ -94,10 +94,15 @@ def read_summaries(
 ) -> list[ModelSummary]:
     """Read the metrics and ranks of the planned runs that are done, and summarize them by model label."""
     versions = [planned_run.experiment_run.model_version for planned_run in planned_runs]
-    ranks = records.read_ranks(connection, versions, evaluation_data.cases_hash)
+    ranks = records.read_target_ranks(connection, versions, evaluation_data.cases_hash)
     runs = records.read_runs(connection, versions).filter(pl.col("status") == "done")
     results = FinishedRuns(runs, records.read_metrics(connection, versions), ranks)
     labels = [variant.label for variant in experiment_spec.variants()]
     return summarize_models(
-        results, evaluation_data.segments, labels, experiment_spec.baseline, experiment_spec.metric, experiment_spec.k
+        results,
+        evaluation_data.segment_masks,
+        labels,
+        experiment_spec.baseline,
+        experiment_spec.metric,
+        experiment_spec.k,
     )

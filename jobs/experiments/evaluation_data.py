@@ -17,7 +17,7 @@ from jobs.errors import NextmartError
 from jobs.evaluation.measure import hash_cases
 from jobs.evaluation.protocols import Protocol, split_history, to_indexed_split
 from jobs.evaluation.splits import Split
-from jobs.evaluation.validation import validation_split
+from jobs.evaluation.validation_splits import validation_split
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.reading import cases_as_indices, items_as_indices, read_catalog, read_sequences
@@ -37,14 +37,14 @@ class EvaluationData:
     validation : Cases
         The cases that decide when training stops. They are the same for every seed, so that a model without randomness
         gives the same result for every seed.
-    all_sequences : Sequences or None
+    train_with_validation : Sequences or None
         All training sequences, those held out for ``validation`` included, for the second fit. None if the protocol
         defines its own validation cases, because there is no second fit then.
     test_cases : Cases
         The test cases, in the order of ``sequence_id``.
     item_counts : int64 array (items,)
         How often each item occurs, which novelty and serendipity need.
-    segments : name -> bool array (cases,)
+    segment_masks : name -> bool array (cases,)
         Parts of the test cases. ``tied``: the last two items have the same time, so that only the order of the rows
         decides which is the target; ``tie_free``: the others. ``warm_target``: the training part contains the target;
         ``cold_target``: the others. If one segment of a pair contains all cases, both are left out.
@@ -56,10 +56,10 @@ class EvaluationData:
     catalog: Catalog
     train: Sequences
     validation: Cases
-    all_sequences: Sequences | None
+    train_with_validation: Sequences | None
     test_cases: Cases
     item_counts: Longs
-    segments: dict[str, Bools]
+    segment_masks: dict[str, Bools]
     allow_repeats: bool
 
     @property
@@ -118,7 +118,7 @@ def read_evaluation_data(
     indexed = to_indexed_split(split, history, catalog)
     warm = indexed.has_warm_target
     tied = split.test["is_tied"].to_numpy()
-    segments = {"tied": tied, "tie_free": ~tied, "warm_target": warm, "cold_target": ~warm}
+    segment_masks = {"tied": tied, "tie_free": ~tied, "warm_target": warm, "cold_target": ~warm}
     return EvaluationData(
         split,
         catalog,
@@ -127,7 +127,7 @@ def read_evaluation_data(
         indexed.train if split.validation is None else None,
         indexed.test_cases,
         indexed.item_counts,
-        {name: rows for name, rows in segments.items() if rows.any() and not rows.all()},
+        {name: rows for name, rows in segment_masks.items() if rows.any() and not rows.all()},
         dbt_vars.allow_repeats,
     )
 

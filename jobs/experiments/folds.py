@@ -8,7 +8,7 @@ import numpy.typing as npt
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError
-from jobs.evaluation.validation import forward_folds
+from jobs.evaluation.validation_splits import forward_folds
 from jobs.experiments.evaluation_data import EvaluationData, hold_out_validation
 from jobs.settings import Settings
 from jobs.warehouse.reading import cases_as_indices, items_as_indices
@@ -32,7 +32,7 @@ class Fold:
     validation: Cases
     test: Cases
 
-    def hashed_arrays(self) -> list[npt.NDArray[Any]]:
+    def arrays_to_hash(self) -> list[npt.NDArray[Any]]:
         """Return all arrays of the fold, for the hash of a hyper-parameter search that uses the fold."""
         parts = (self.train, self.validation.inputs, self.test.inputs)
         flat = [array for sequences in parts for array in (sequences.items, sequences.offsets)]

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from jobs.core.metrics import METRICS
 from jobs.evaluation.comparison import Comparison, Estimate
 from jobs.evaluation.measure import CUT_OFFS
-from jobs.experiments.report import ModelSummary
 from jobs.experiments.search import SearchResult, parameters_as_toml
 from jobs.experiments.spec import ExperimentSpec
+from jobs.experiments.summaries import ModelSummary
 from jobs.progress import on_one_line
 
 METRIC_NAMES = {
@@ -40,14 +40,14 @@ def report_as_markdown(
     metric_name = f"{METRIC_NAMES[experiment_spec.metric]}@{experiment_spec.k}"
     parts = [f"# {experiment_spec.name}", ""]
     if summaries:
-        case_count = summaries[0].case_counts["all"]
+        case_count = summaries[0].case_count_by_segment["all"]
         parts += [
             f"Protocol {experiment_spec.protocol}, {case_count:,} test cases. "
-            f"{_explain_figures(experiment_spec, metric_name)}",
+            f"{_explain_table_numbers(experiment_spec, metric_name)}",
             "",
         ]
         parts += [*_comparison_table(summaries, metric_name), "", *_metrics_table(summaries)]
-        if len(summaries[0].case_counts) > 1:
+        if len(summaries[0].case_count_by_segment) > 1:
             parts += ["", f"{metric_name} by segment:", "", *_segments_table(summaries)]
         if any(len(summary.seeds) > 1 for summary in summaries):
             parts += ["", f"{metric_name} by seed:", "", *_seeds_table(summaries)]
@@ -65,7 +65,7 @@ def report_as_markdown(
     return "\n".join(parts) + "\n"
 
 
-def _explain_figures(experiment_spec: ExperimentSpec, metric_name: str) -> str:
+def _explain_table_numbers(experiment_spec: ExperimentSpec, metric_name: str) -> str:
     """Return the sentences that explain the numbers in the report's tables."""
     text = (
         f"{metric_name} is the mean over seeds, in brackets the 95 % bootstrap interval over cases. Minutes are of "
@@ -81,15 +81,15 @@ def _explain_figures(experiment_spec: ExperimentSpec, metric_name: str) -> str:
 
 def _comparison_table(summaries: list[ModelSummary], metric_name: str) -> list[str]:
     """Return the table of models: number of runs, the experiment's metric, difference to the baseline, and minutes."""
-    has_baseline = any(summary.differences_to_baseline for summary in summaries)
+    has_baseline = any(summary.difference_to_baseline_by_segment for summary in summaries)
     head = ["model", "runs", metric_name, *(["difference", "p"] if has_baseline else []), "minutes"]
     rows = []
     for summary in summaries:
-        row = [summary.label, str(len(summary.seeds)), _mean_with_interval(summary.estimates["all"])]
+        row = [summary.label, str(len(summary.seeds)), _mean_with_interval(summary.estimate_by_segment["all"])]
         if has_baseline:
-            difference = summary.differences_to_baseline.get("all")
+            difference = summary.difference_to_baseline_by_segment.get("all")
             row += [_mean_with_interval(difference), f"{difference.p_value:.4f}"] if difference else ["", ""]
-        rows.append([*row, f"{summary.fit_and_recommend_minutes:,.1f}"])
+        rows.append([*row, f"{summary.total_fit_and_recommend_minutes:,.1f}"])
     return _table_lines(head, rows)
 
 
@@ -110,17 +110,18 @@ def _metrics_table(summaries: list[ModelSummary]) -> list[str]:
 
 def _segments_table(summaries: list[ModelSummary]) -> list[str]:
     """Return a table of the experiment's metric on each segment of test cases, with the difference to the baseline."""
-    segments = [segment for segment in summaries[0].case_counts if segment != "all"]
-    head = ["model", *(f"{segment.replace('_', ' ')} ({summaries[0].case_counts[segment]:,})" for segment in segments)]
+    case_counts = summaries[0].case_count_by_segment
+    segments = [segment for segment in case_counts if segment != "all"]
+    head = ["model", *(f"{segment.replace('_', ' ')} ({case_counts[segment]:,})" for segment in segments)]
     rows = [[summary.label, *(_segment_cell(summary, segment) for segment in segments)] for summary in summaries]
     return _table_lines(head, rows)
 
 
 def _segment_cell(summary: ModelSummary, segment: str) -> str:
     """Return a table cell: a model's metric on a segment of the test cases, with the difference to the baseline."""
-    difference = summary.differences_to_baseline.get(segment)
+    difference = summary.difference_to_baseline_by_segment.get(segment)
     compared = f", {difference.mean:+.4f} (p {difference.p_value:.4f})" if difference else ""
-    return _mean_with_interval(summary.estimates[segment]) + compared
+    return _mean_with_interval(summary.estimate_by_segment[segment]) + compared
 
 
 def _seeds_table(summaries: list[ModelSummary]) -> list[str]:
@@ -129,7 +130,7 @@ def _seeds_table(summaries: list[ModelSummary]) -> list[str]:
         [summary.label, str(seed), f"{value:.4f}"]
         for summary in summaries
         if len(summary.seeds) > 1
-        for seed, value in zip(summary.seeds, summary.values_by_seed, strict=True)
+        for seed, value in zip(summary.seeds, summary.metric_value_of_each_seed, strict=True)
     ]
     return _table_lines(["model", "seed", "value"], rows)
 

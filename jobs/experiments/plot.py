@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jobs.experiments.report import ModelSummary
+from jobs.experiments.summaries import ModelSummary
 from jobs.progress import say
 
 
@@ -29,10 +29,11 @@ def plot_summaries(summaries: list[ModelSummary], title: str, metric_name: str, 
     axes = figure.subplots()
     rows = range(len(summaries))
     for row, summary in enumerate(summaries):
-        estimate = summary.estimates["all"]
+        estimate = summary.estimate_by_segment["all"]
         if estimate.ci_low is not None and estimate.ci_high is not None:
             axes.plot([estimate.ci_low, estimate.ci_high], [row, row], color="0.5", linewidth=2)
-        axes.plot(summary.values_by_seed, [row] * len(summary.values_by_seed), "|", color="tab:blue", markersize=10)
+        values = summary.metric_value_of_each_seed
+        axes.plot(values, [row] * len(values), "|", color="tab:blue", markersize=10)
         axes.plot([estimate.mean], [row], "o", color="black")
     axes.set_yticks(rows, [summary.label for summary in summaries])
     axes.invert_yaxis()

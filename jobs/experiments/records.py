@@ -178,14 +178,14 @@ def read_metrics(connection: Connection, model_versions: list[str]) -> pl.DataFr
 
 
 def _read_rows(connection: Connection, model_versions: list[str], query: str) -> pl.DataFrame:
-    """Return those rows of a query without WHERE whose ``model_version`` is one of ``model_versions``."""
+    """Run a query without a WHERE clause, and return the rows whose ``model_version`` is one of ``model_versions``."""
     table = connection.execute(f"{query} where list_contains(?, model_version)", [model_versions]).to_arrow_table()
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)  # noqa: S101 - a table never becomes a Series
     return frame
 
 
-def read_ranks(connection: Connection, model_versions: list[str], cases_hash: str) -> dict[str, Longs]:
+def read_target_ranks(connection: Connection, model_versions: list[str], cases_hash: str) -> dict[str, Longs]:
     """Read the target ranks of those runs whose test cases have the hash ``cases_hash``.
 
     Returns

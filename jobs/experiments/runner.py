@@ -80,7 +80,9 @@ def _can_reuse(later_run: ExperimentRun, fitting_run: ExperimentRun, fitted_mode
 
 
 def plan_runs(
-    experiment_spec: ExperimentSpec, evaluation_data: EvaluationData, embeddings_by_label: dict[str, tuple[str, Floats]]
+    experiment_spec: ExperimentSpec,
+    evaluation_data: EvaluationData,
+    embedding_name_and_vectors_by_label: dict[str, tuple[str, Floats]],
 ) -> list[PlannedRun]:
     """Return the runs of an experiment, in the order in which they are made.
 
@@ -90,21 +92,21 @@ def plan_runs(
 
     Parameters
     ----------
-    embeddings_by_label : label -> (name, float32 array (items, dimensions))
+    embedding_name_and_vectors_by_label : label -> (name, float32 array (items, dimensions))
         The name and the vectors of each variant's embeddings, in the order of the catalogue.
     """
     planned_runs = []
     variants = sorted(experiment_spec.variants(), key=lambda variant: variant.family == FUSION_FAMILY)
     data_hash, cases_hash = evaluation_data.data_hash, evaluation_data.cases_hash
     # each array of vectors is hashed once, because most variants share one array
-    hashes = {id(array): hash_arrays([array]) for _, array in embeddings_by_label.values()}
+    hashes = {id(array): hash_arrays([array]) for _, array in embedding_name_and_vectors_by_label.values()}
     for seed_number, seed in enumerate(experiment_spec.seeds):
         for variant in variants:
             model = make_model(variant.family, variant.parameters)
             if seed_number and not model.depends_on_seed:
                 continue
             name, array = (
-                embeddings_by_label[variant.label]
+                embedding_name_and_vectors_by_label[variant.label]
                 if model.uses_embeddings
                 else (None, evaluation_data.catalog.embeddings)
             )
@@ -221,8 +223,8 @@ def fit_and_measure(
     model.fit(evaluation_data.train, evaluation_data.validation, catalog, options_of_both_fits[0])
     final = (
         model
-        if evaluation_data.all_sequences is None
-        else model.refit(evaluation_data.all_sequences, catalog, options_of_both_fits[1])
+        if evaluation_data.train_with_validation is None
+        else model.refit(evaluation_data.train_with_validation, catalog, options_of_both_fits[1])
     )
     fitted_at = time.perf_counter()
     scorer = final.scorer(catalog)
@@ -235,7 +237,7 @@ def fit_and_measure(
         evaluation_data.test_cases,
         catalog,
         evaluation_data.item_counts,
-        evaluation_data.segments,
+        evaluation_data.segment_masks,
         scorer.answer_fault_rates(),
     )
     validation_ndcg = None

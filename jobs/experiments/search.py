@@ -119,7 +119,7 @@ def _make_search_run(
         evaluation_data.catalog.titles,
         evaluation_data.catalog.categories,
     ]
-    arrays += [array for fold in folds for array in fold.hashed_arrays()]
+    arrays += [array for fold in folds for array in fold.arrays_to_hash()]
     arrays += [evaluation_data.catalog.embeddings] if model.uses_embeddings else []
     recipe = [
         family,

@@ -67,7 +67,7 @@ def measure_trials(
     search_spec: SearchSpec,
     base_variant: ModelVariant,
     evaluation_data: EvaluationData,
-    training_folds: list[Fold],
+    folds: list[Fold],
     search_run: ExperimentRun,
     study: Any,
 ) -> None:
@@ -83,15 +83,15 @@ def measure_trials(
         suggested_parameters = {name: _suggest_value(trial, family, name, values) for name, values in space.items()}
         hyperparameters = {**base_variant.parameters, **suggested_parameters}
         values: list[float] = []
-        for number, fold in enumerate(training_folds):
-            fold_key = f"{search_run.recipe_hash}{number}"
+        for number, fold in enumerate(folds):
+            search_and_fold_key = f"{search_run.recipe_hash}{number}"
             values.append(
                 _measure_on_fold(
-                    paid_services, family, hyperparameters, search_spec.seed, evaluation_data, fold, fold_key
+                    paid_services, family, hyperparameters, search_spec.seed, evaluation_data, fold, search_and_fold_key
                 )
             )
             trial.report(sum(values) / len(values), number)
-            if number + 1 < len(training_folds) and trial.should_prune():
+            if number + 1 < len(folds) and trial.should_prune():
                 raise optuna.TrialPruned
         return sum(values) / len(values)
 
@@ -132,14 +132,14 @@ def _measure_on_fold(
     hyperparameters: dict[str, Any],
     seed: int,
     evaluation_data: EvaluationData,
-    training_fold: Fold,
-    fold_key: str,
+    fold: Fold,
+    search_and_fold_key: str,
 ) -> float:
     """Fit a model on a fold and return the nDCG@20 of the test cases; a fit that was killed continues.
 
     Parameters
     ----------
-    fold_key : str
+    search_and_fold_key : str
         A text that identifies the search and the fold. The name of the checkpoint is a hash of it and the parameters.
 
     Raises
@@ -147,7 +147,8 @@ def _measure_on_fold(
     ValueError
         If the parameters can't be combined.
     """
-    checkpoint_name = hashlib.sha256(json.dumps([fold_key, hyperparameters], sort_keys=True).encode()).hexdigest()[:32]
+    recipe = json.dumps([search_and_fold_key, hyperparameters], sort_keys=True)
+    checkpoint_name = hashlib.sha256(recipe.encode()).hexdigest()[:32]
     checkpoint = paid_services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
     # A UsageError of make_model means that the parameters can't be combined: then this trial fails, and the search
     # goes on. A UsageError of fit has other reasons, such as spent money, and has to end the search.
@@ -156,9 +157,9 @@ def _measure_on_fold(
     except UsageError as error:
         raise ValueError(str(error)) from error
     fit_options = FitOptions(seed, checkpoint, allow_repeats=evaluation_data.allow_repeats)
-    model.fit(training_fold.train, training_fold.validation, evaluation_data.catalog, fit_options)
+    model.fit(fold.train, fold.validation, evaluation_data.catalog, fit_options)
     value = 0.0
-    if len(training_fold.test.targets):
-        value = ndcg_at_20(model.scorer(evaluation_data.catalog), training_fold.test, evaluation_data.allow_repeats)
+    if len(fold.test.targets):
+        value = ndcg_at_20(model.scorer(evaluation_data.catalog), fold.test, evaluation_data.allow_repeats)
     drop_checkpoints(checkpoint)
     return value

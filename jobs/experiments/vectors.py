@@ -75,7 +75,7 @@ def read_variant_vectors(
         settings_of_model = settings.with_embedding_model(name, None)
         embedding_model = settings_of_model.job_vars().chosen_embedding_model
         if variant.item_text_template:
-            render_item_texts(connection, variant.item_text_template)
+            write_variant_texts(connection, variant.item_text_template)
             vectors = _buy_vectors(
                 connection, settings_of_model, embedding_model, len(catalog), variant.label, max_cost
             )
@@ -93,7 +93,7 @@ def read_variant_vectors(
     }
 
 
-def render_item_texts(connection: Connection, item_text_template: tuple[str, ...]) -> None:
+def write_variant_texts(connection: Connection, item_text_template: tuple[str, ...]) -> None:
     """Write the item texts of a template, with the hashes that dbt gives to texts, to ``temp.experiment_texts``.
 
     Raises
@@ -115,7 +115,7 @@ def _buy_vectors(
     connection: Connection,
     settings: Settings,
     embedding_model: EmbeddingModel,
-    item_count: int,
+    catalogue_size: int,
     model_label: str,
     max_cost: float,
 ) -> Floats:
@@ -128,7 +128,7 @@ def _buy_vectors(
             f"{embedding_model.name}; ml.job_runs says why. "
             "Where they cost money, --max-cost says how much an experiment may spend."
         )
-    return _read_item_vectors(connection, embedding_model, item_count, VARIANT_TEXTS_TABLE)
+    return _read_item_vectors(connection, embedding_model, catalogue_size, VARIANT_TEXTS_TABLE)
 
 
 def _count_missing_vectors(connection: Connection, embedding_model: EmbeddingModel, texts_table: str) -> int:
@@ -140,12 +140,12 @@ def _count_missing_vectors(connection: Connection, embedding_model: EmbeddingMod
 
 
 def _read_item_vectors(
-    connection: Connection, embedding_model: EmbeddingModel, item_count: int, texts_table: str
+    connection: Connection, embedding_model: EmbeddingModel, catalogue_size: int, texts_table: str
 ) -> Floats:
     """Return an embedding model's vectors of the texts in a table, float32 array (items, dimensions)."""
     return read_embeddings(
         connection,
-        item_count,
+        catalogue_size,
         embedding_model.dimensions,
         SELECT_ITEM_VECTORS.format(texts=texts_table),
         dict(embedding_model.key_by_column),

@@ -218,7 +218,7 @@ class ItemToItemScorer(Scorer):
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:
         """Return the weights by age of each sequence's items, oldest first: sparse array (sequences, items)."""
-        distinct = sequences.without_repeats().keep_items(self.recommendable_mask).keep_last_items(self._window)
+        distinct = sequences.keep_last_occurrences().keep_items(self.recommendable_mask).keep_last_items(self._window)
         return sparse.csr_array(
             (age_weights(distinct, self._decay), distinct.items, distinct.offsets),
             shape=(len(distinct), len(self.recommendable_mask)),
@@ -248,6 +248,6 @@ def keep_strongest_weights(weights: SparseMatrix, weights_per_row: int) -> Spars
 
 def sequence_item_matrix(sequences: Sequences, item_count: int) -> SparseMatrix:
     """Return which items each sequence holds: sparse float64 array (sequences, items) of ones."""
-    distinct = sequences.without_repeats()
+    distinct = sequences.keep_last_occurrences()
     ones = np.ones(len(distinct.items))
     return sparse.csr_array((ones, distinct.items, distinct.offsets), shape=(len(distinct), item_count))

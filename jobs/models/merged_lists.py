@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.core.arrays import Doubles, Floats, Ints, Longs
-from jobs.core.metrics import metric_from_ranks
+from jobs.core.metrics import case_values_from_ranks
 from jobs.models.scorer import validation_list_length
 
 WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_STEPS
@@ -179,7 +179,7 @@ def _case_ndcgs(merged_lists: MergedLists, targets: Longs, part_weights: Doubles
     # as in MergedLists.top, an item ranks ahead of the target if its sum is larger, or equal with a lower index
     is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.row_numbers]))
     ranks = np.bincount(merged_lists.row_numbers[is_ahead], minlength=len(targets)) + 1
-    return metric_from_ranks(np.where(target_sums > 0, ranks, 0), "ndcg", depth)
+    return case_values_from_ranks(np.where(target_sums > 0, ranks, 0), "ndcg", depth)
 
 
 def _weight_grid(part_count: int) -> Iterator[Doubles]:

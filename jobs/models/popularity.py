@@ -69,7 +69,7 @@ class Popularity(Model):
         self._compute_item_scores(train_sequences, correction)
 
     def _compute_item_scores(self, sequences: Sequences, recency_log_ratios: Doubles) -> None:
-        distinct, size = sequences.without_repeats(), len(self.training_catalog)
+        distinct, size = sequences.keep_last_occurrences(), len(self.training_catalog)
         counts = np.bincount(distinct.items, minlength=size).astype(np.float64)
         share = self.chosen_parameters["newest_share"]
         if share < 1:

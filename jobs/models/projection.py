@@ -103,7 +103,7 @@ def fit_projection(
     UsageError
         If the reduction is ``lda`` and there are fewer than two categories, or as many categories as items.
     """
-    has_embedding = catalog.has_embedding
+    has_embedding = catalog.has_embedding_mask
     if not has_embedding.any():
         return None
     embeddings = catalog.embeddings[has_embedding]
@@ -143,7 +143,7 @@ def _numerical_rank(centred_rows: Doubles, mean: Doubles) -> int:
 def _categories_for_lda(catalog: Catalog) -> Texts:
     """Return each item's category, "" for none; raise UsageError if items or categories are too few for LDA."""
     labels = catalog.categories if len(catalog.categories) else np.full(len(catalog), "", np.object_)
-    labelled = labels[catalog.has_embedding & (labels != "")]
+    labelled = labels[catalog.has_embedding_mask & (labels != "")]
     if not 2 <= len(np.unique(labelled)) < len(labelled):
         raise UsageError(
             "reduction 'lda' needs items of at least two categories, and more items than categories: the "

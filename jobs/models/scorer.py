@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from jobs.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from jobs.core.cases import Cases
-from jobs.core.metrics import metric_from_ranks, target_ranks
+from jobs.core.metrics import case_values_from_ranks, target_ranks
 from jobs.core.sequences import Sequences
 from jobs.core.topk import top_k
 from jobs.models.reason_lift import EQUAL_TOLERANCE, strongest_reasons_by_lift
@@ -306,4 +306,4 @@ def validation_list_length(case_count: int) -> int:
 def _case_ndcgs_at(depth: int, scorer: Scorer, cases: Cases, allow_repeats: bool) -> Doubles:
     # no list is longer than the catalogue
     _, lists = recommend(scorer, cases.inputs, min(depth, len(scorer.recommendable_mask)), allow_repeats=allow_repeats)
-    return metric_from_ranks(target_ranks(lists, cases.targets), "ndcg", depth)
+    return case_values_from_ranks(target_ranks(lists, cases.targets), "ndcg", depth)

@@ -84,5 +84,5 @@ def unit_item_vectors(catalog: Catalog, projection: Projection | None) -> Floats
     vectors = catalog.embeddings
     if projection:
         vectors = np.zeros((len(catalog), projection.components.shape[1]), np.float32)
-        vectors[catalog.has_embedding] = projection(catalog.embeddings[catalog.has_embedding])
+        vectors[catalog.has_embedding_mask] = projection(catalog.embeddings[catalog.has_embedding_mask])
     return np.asarray(functional.normalize(torch.from_numpy(vectors), dim=1))

@@ -194,7 +194,7 @@ class NeighbourScorer(Scorer):
 
     def _age_weights(self, sequences: Sequences) -> SparseMatrix:
         """Return the age weights of each sequence's distinct items, oldest first: sparse array (sequences, items)."""
-        distinct = sequences.without_repeats().keep_items(self.recommendable_mask)
+        distinct = sequences.keep_last_occurrences().keep_items(self.recommendable_mask)
         weights = sparse.csr_array(
             (age_weights(distinct, self._hyperparameters["decay"]), distinct.items, distinct.offsets),
             shape=(len(distinct), len(self.recommendable_mask)),

@@ -88,7 +88,7 @@ class SKNNEmb(SKNN):
         """Return a scorer of the items that training sessions hold and that are still in the catalogue."""
         vector_index = np.unique(self.sessions.items, return_inverse=True)[1].astype(np.int32)
         has_vector: Bools = np.asarray(self.vectors.any(axis=1), dtype=np.bool_)
-        readable = Sequences(vector_index, self.sessions.offsets).without_repeats().keep_items(has_vector)
+        readable = Sequences(vector_index, self.sessions.offsets).keep_last_occurrences().keep_items(has_vector)
         training_session_vectors = session_vectors(self.vectors, readable, self.parameters["training_decay"])
         item_vectors = unit_item_vectors(catalog, self.projection)
         recency = self.recency_correction.log_ratios_for_catalog(catalog)
@@ -144,7 +144,7 @@ class SessionVectorScorer(NeighbourScorer):
         self, sequences: Sequences, age_weight_matrix: SparseMatrix, session_overlaps: SparseMatrix
     ) -> Doubles:
         """Return the similarity of the session vectors of each pair in ``session_overlaps``, or 0 if it is negative."""
-        readable = sequences.without_repeats().keep_items(self._has_vector)
+        readable = sequences.keep_last_occurrences().keep_items(self._has_vector)
         queries = self._scaled_for_similarity(session_vectors(self._item_vectors, readable, self._decay))
         similarities = np.zeros(len(session_overlaps.data))
         for row, query in enumerate(queries):

@@ -11,7 +11,7 @@ import numpy as np
 
 from jobs.core.arrays import Bools, Doubles
 from jobs.evaluation.comparison import Comparison, compare_case_values
-from jobs.evaluation.interim_looks import InterimLook, compare_over_interim_looks
+from jobs.evaluation.interim_looks import CaseValuesAtLook, compare_over_interim_looks
 
 SELECTION_K = 20
 """Length of the lists on which models are compared."""
@@ -39,8 +39,8 @@ class Entrant:
     cases_hash : str or None
         The hash of the validation cases and their order; None if the cases are not known.
     case_values : float64 array (cases,)
-        The selection metric's value of each case, as :func:`jobs.core.metrics.metric_from_ranks` computes it.
-    interim_looks_of_earlier_models : sequence of InterimLook
+        The selection metric's value of each case, as :func:`jobs.core.metrics.case_values_from_ranks` computes it.
+    interim_looks_of_earlier_models : sequence of CaseValuesAtLook
         The cases and values of older models that differ from this one only in the data they were fitted on, oldest
         first. Each of them was measured on the validation cases of its time.
     is_new_case : bool array (cases,), optional
@@ -51,7 +51,7 @@ class Entrant:
     family: str
     cases_hash: str | None = None
     case_values: Doubles = field(default_factory=lambda: np.empty(0))
-    interim_looks_of_earlier_models: Sequence[InterimLook] = ()
+    interim_looks_of_earlier_models: Sequence[CaseValuesAtLook] = ()
     is_new_case: Bools | None = None
 
     @property
@@ -60,7 +60,7 @@ class Entrant:
         return float(self.case_values.mean()) if len(self.case_values) else 0.0
 
     @property
-    def interim_looks(self) -> list[InterimLook]:
+    def interim_looks(self) -> list[CaseValuesAtLook]:
         """The newest ``LOOKS_COUNTED`` looks, oldest first; the last is this model's own.
 
         Empty if this model's cases are not known.
@@ -68,9 +68,8 @@ class Entrant:
         if self.cases_hash is None:
             return []
         is_new = np.ones(len(self.case_values), np.bool_) if self.is_new_case is None else self.is_new_case
-        return [*self.interim_looks_of_earlier_models, InterimLook(self.cases_hash, self.case_values, is_new)][
-            -LOOKS_COUNTED:
-        ]
+        last_look = CaseValuesAtLook(self.cases_hash, self.case_values, is_new)
+        return [*self.interim_looks_of_earlier_models, last_look][-LOOKS_COUNTED:]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from jobs.core.arrays import Doubles
-from jobs.core.metrics import metric_from_ranks
+from jobs.core.metrics import case_values_from_ranks
 from jobs.errors import NextmartError, UsageError
-from jobs.evaluation.interim_looks import InterimLook
+from jobs.evaluation.interim_looks import CaseValuesAtLook
 from jobs.nightly.champion import SELECTION_K, Decision, Entrant, Incumbent, choose_live_model
 from jobs.nightly.model_store import (
     MODEL_FORMAT_VERSION,
@@ -245,7 +245,7 @@ def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRo
     ).fetchall()
 
     def case_values(ranks: list[int]) -> Doubles:
-        return metric_from_ranks(np.asarray(ranks), settings.selection_metric, SELECTION_K)
+        return case_values_from_ranks(np.asarray(ranks), settings.selection_metric, SELECTION_K)
 
     return Entrant(
         model_row.model_version,
@@ -253,7 +253,7 @@ def _read_entrant(connection: Connection, settings: Settings, model_row: ModelRo
         cases_hash,
         case_values(target_ranks),
         [
-            InterimLook(earlier_hash, case_values(ranks), np.asarray(is_new))
+            CaseValuesAtLook(earlier_hash, case_values(ranks), np.asarray(is_new))
             for earlier_hash, ranks, is_new in earlier_ranks
         ],
         None if new_cases is None else np.asarray(new_cases),

@@ -79,9 +79,9 @@ def find_similar_items(catalog: Catalog, k: int, variant_groups: Longs | None = 
         ``item_id, rank, similar_item_id, score``: ranks from 1, the score is the cosine of the two embeddings.
     """
     vectors = torch.nn.functional.normalize(torch.from_numpy(catalog.embeddings), dim=1)
-    embedded = np.flatnonzero(catalog.has_embedding)
+    embedded = np.flatnonzero(catalog.has_embedding_mask)
     own_item = Sequences(embedded.astype(np.int32), np.arange(len(embedded) + 1))
-    allowed = catalog.has_embedding & catalog.available_mask
+    allowed = catalog.has_embedding_mask & catalog.available_mask
     variant_groups = np.arange(len(catalog)) if variant_groups is None else variant_groups
     has_variants = bool((np.bincount(variant_groups) > 1).any())
     searched, rows = 2 * k if has_variants else k, np.arange(len(embedded))

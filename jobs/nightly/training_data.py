@@ -11,7 +11,7 @@ from jobs.core.sequences import Sequences
 from jobs.evaluation.measure import hash_cases
 from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import Split
-from jobs.evaluation.validation import target_times, validation_split
+from jobs.evaluation.validation_splits import target_times, validation_split
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.reading import cases_as_indices, items_as_indices, read_catalog, read_sequences

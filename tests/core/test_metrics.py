@@ -15,7 +15,7 @@ from jobs.core.metrics import (
     coverage,
     evaluate,
     intra_list_similarities,
-    list_novelty,
+    list_novelties,
     most_popular_items,
     target_ranks,
 )
@@ -88,10 +88,10 @@ def test_popular_items_have_a_total_order():
 
 def test_novelty_of_short_empty_and_uncounted_lists():
     lists = np.array([[0, -1], [-1, -1], [0, 2]])
-    assert list_novelty(lists, np.array([3, 1, 0])).tolist() == pytest.approx(
+    assert list_novelties(lists, np.array([3, 1, 0])).tolist() == pytest.approx(
         [math.log2(4 / 3), math.nan, (math.log2(4 / 3) + 2) / 2], nan_ok=True
     )
-    assert np.isnan(list_novelty(lists, np.zeros(3, dtype=np.int64))).all()
+    assert np.isnan(list_novelties(lists, np.zeros(3, dtype=np.int64))).all()
 
 
 def test_coverage_counts_an_item_once_and_no_padding():

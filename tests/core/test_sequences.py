@@ -56,7 +56,7 @@ def test_take_reads_a_mask_too(rows, data):
 @given(rows_of_items)
 def test_distinct_keeps_each_item_of_a_row_where_it_occurs_last(rows):
     wanted = [[item for place, item in enumerate(row) if item not in row[place + 1 :]] for row in rows]
-    assert lists(Sequences.from_lists(rows).without_repeats()) == wanted
+    assert lists(Sequences.from_lists(rows).keep_last_occurrences()) == wanted
 
 
 @settings(deadline=None)

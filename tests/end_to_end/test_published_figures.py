@@ -8,7 +8,7 @@ import pytest
 
 from jobs.core.metrics import METRICS, evaluate, target_ranks
 from jobs.evaluation.splits import paper_split
-from jobs.evaluation.validation import forward_folds
+from jobs.evaluation.validation_splits import forward_folds
 
 # Notebook run_experiments.ipynb of dh-r/LLM-Sequential-Recommendation, tag RecSys23: at 10, then at 20.
 PUBLISHED = {

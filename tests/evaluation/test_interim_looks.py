@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from jobs.evaluation.interim_looks import InterimLook, compare_over_interim_looks
+from jobs.evaluation.interim_looks import CaseValuesAtLook, compare_over_interim_looks
 
 
 def look(name, values, is_new=None):
     values = np.asarray(values, np.float64)
-    return InterimLook(name, values, np.ones(len(values), np.bool_) if is_new is None else np.asarray(is_new))
+    return CaseValuesAtLook(name, values, np.ones(len(values), np.bool_) if is_new is None else np.asarray(is_new))
 
 
 def test_the_first_shared_look_counts_whole_and_later_ones_with_their_new_cases():

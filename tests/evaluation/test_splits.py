@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from jobs.evaluation.sequence_frames import CASE_COLUMNS, SEQUENCE_COLUMNS
 from jobs.evaluation.splits import cutoff_split, holdout_cutoff, leave_one_out_split, paper_split
-from jobs.evaluation.validation import forward_folds, validation_split
+from jobs.evaluation.validation_splits import forward_folds, validation_split
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SCHEMA = {
@@ -64,7 +64,7 @@ def histories(draw):
 def test_paper_split_holds_out_the_sequences_that_end_last():
     split = paper_split(
         frame({"late": ("abc", [0, 1, 9]), "a": ("abc", [1, 2, 3]), "b": ("bca", [1, 2, 4])}),
-        test_share=1 / 3,
+        test_sequence_share=1 / 3,
     )
     assert split.name == "paper"
     assert split.cutoff_at == day(9)
@@ -78,7 +78,7 @@ def test_paper_split_holds_out_the_sequences_that_end_last():
 
 def test_paper_split_drops_untrained_items_before_the_target_is_taken():
     history = {"train": ("abc", [0, 1, 2]), "x": ("azbz", [0, 3, 4, 5]), "y": ("zaz", [0, 3, 5])}
-    split = paper_split(frame(history), test_share=0.5)
+    split = paper_split(frame(history), test_sequence_share=0.5)
     assert parts(split.train) == {"train": "abc"}
     assert cases(split.test) == {"x": ("a", "b")}
 

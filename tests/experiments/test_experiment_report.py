@@ -6,8 +6,8 @@ import pytest
 
 from jobs.evaluation.comparison import Comparison, Estimate
 from jobs.experiments.markdown import report_as_markdown
-from jobs.experiments.report import FinishedRuns, ModelSummary, summarize_models
 from jobs.experiments.spec import ExperimentSpec
+from jobs.experiments.summaries import FinishedRuns, ModelSummary, summarize_models
 
 
 def test_a_summary_averages_seeds_case_by_case():
@@ -33,17 +33,18 @@ def test_a_summary_averages_seeds_case_by_case():
     ranks = {"a0": np.array([1, 0, 2, 0]), "a1": np.array([1, 1, 0, 0]), "b": np.array([0, 4, 0, 1])}
     tied = np.array([True, True, False, False])
     a, b = summarize_models(FinishedRuns(runs, metrics, ranks), {"tied": tied}, ["A", "absent", "B"], "B", "mrr", 20)
-    assert (a.label, a.seeds, a.values_by_seed) == ("A", [0, 1], [0.375, 0.5])
-    assert a.estimates["all"].mean == pytest.approx(0.4375)
-    assert a.estimates["tied"].mean == pytest.approx(0.75)
-    assert a.differences_to_baseline["all"].mean == pytest.approx(0.4375 - 0.3125)
-    assert a.differences_to_baseline["tied"].mean == pytest.approx(0.75 - 0.125)
-    assert (a.metric_means, a.fit_and_recommend_minutes, a.case_counts) == (
+    assert (a.label, a.seeds, a.metric_value_of_each_seed) == ("A", [0, 1], [0.375, 0.5])
+    assert a.estimate_by_segment["all"].mean == pytest.approx(0.4375)
+    assert a.estimate_by_segment["tied"].mean == pytest.approx(0.75)
+    assert a.difference_to_baseline_by_segment["all"].mean == pytest.approx(0.4375 - 0.3125)
+    assert a.difference_to_baseline_by_segment["tied"].mean == pytest.approx(0.75 - 0.125)
+    assert (a.metric_means, a.total_fit_and_recommend_minutes, a.case_count_by_segment) == (
         {"mrr@20": pytest.approx(0.3)},
         3.0,
         {"all": 4, "tied": 2},
     )
-    assert (b.seeds, b.differences_to_baseline, b.fit_and_recommend_minutes) == ([None], {}, pytest.approx(0.1))
+    assert (b.seeds, b.difference_to_baseline_by_segment) == ([None], {})
+    assert b.total_fit_and_recommend_minutes == pytest.approx(0.1)
 
 
 COMPARED = """

@@ -103,8 +103,8 @@ def test_all_metrics_of_all_segments_are_kept(whole):
 def test_a_case_counts_as_tied_where_its_last_two_items_carry_one_time(tiny, tmp_path):
     data = read_evaluation_data(tiny, tiny_shop.settings(tmp_path), "paper")
     every_third = [int(visitor[1:]) % 3 == 0 for visitor in data.split.test["sequence_id"]]
-    assert data.segments["tied"].tolist() == every_third
-    assert data.segments["tie_free"].tolist() == [not is_tied for is_tied in every_third]
+    assert data.segment_masks["tied"].tolist() == every_third
+    assert data.segment_masks["tie_free"].tolist() == [not is_tied for is_tied in every_third]
 
 
 def add_family(monkeypatch, model) -> None:

@@ -7,7 +7,7 @@ import tiny_shop
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments.spec import ModelVariant
-from jobs.experiments.vectors import read_variant_vectors, render_item_texts
+from jobs.experiments.vectors import read_variant_vectors, write_variant_texts
 from jobs.warehouse.reading import read_catalog
 
 
@@ -70,7 +70,7 @@ def test_other_texts_are_embedded_once(tiny, tmp_path, monkeypatch):
 
 
 def test_texts_of_the_warehouses_own_template_have_its_hashes(tiny):
-    render_item_texts(tiny, ("{title}",))
+    write_variant_texts(tiny, ("{title}",))
     different = tiny.execute("from temp.experiment_texts except from catalog.item_texts").fetchall()
     assert different == []
 
@@ -87,4 +87,4 @@ def test_texts_that_cost_money_need_leave(tiny, tmp_path, monkeypatch):
 
 def test_a_template_without_such_a_field_is_refused(tiny):
     with pytest.raises(UsageError, match="is no field"):
-        render_item_texts(tiny, ("{colour}",))
+        write_variant_texts(tiny, ("{colour}",))

@@ -103,8 +103,8 @@ def test_a_reduction_is_kept_and_gives_cold_items_their_vector():
     assert vectors.shape == (len(catalog), 6)
     wanted = model.projection(catalog.embeddings)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    np.testing.assert_allclose(vectors[catalog.has_embedding], wanted[catalog.has_embedding], atol=1e-6)
-    assert not vectors[~catalog.has_embedding].any()
+    np.testing.assert_allclose(vectors[catalog.has_embedding_mask], wanted[catalog.has_embedding_mask], atol=1e-6)
+    assert not vectors[~catalog.has_embedding_mask].any()
 
 
 def test_without_any_embedding_a_reduction_recommends_nothing():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.core.bootstrap import bootstrap_interval
-from jobs.evaluation.interim_looks import InterimLook
+from jobs.evaluation.interim_looks import CaseValuesAtLook
 from jobs.nightly.champion import MIN_DIFFERING_CASES, Entrant, Incumbent, choose_live_model, compare_on_same_cases
 
 CASES = 200
@@ -105,9 +105,9 @@ def test_more_challengers_need_more_evidence():
 
 def test_a_small_gain_wins_once_enough_looks_have_seen_it():
     """A single look at as many cases is within noise, also the hundredth one at the same cases."""
-    old = [InterimLook(str(week), BASE, np.ones(CASES, np.bool_)) for week in range(9)]
-    new = [InterimLook(str(week), BASE + 0.03 + noisy(week), np.ones(CASES, np.bool_)) for week in range(9)]
-    seen = [InterimLook(look.cases_hash, look.case_values, np.zeros(CASES, np.bool_)) for look in new]
+    old = [CaseValuesAtLook(str(week), BASE, np.ones(CASES, np.bool_)) for week in range(9)]
+    new = [CaseValuesAtLook(str(week), BASE + 0.03 + noisy(week), np.ones(CASES, np.bool_)) for week in range(9)]
+    seen = [CaseValuesAtLook(look.cases_hash, look.case_values, np.zeros(CASES, np.bool_)) for look in new]
 
     def decide(looks, is_new):
         challenger = Entrant("sasrec-1", "sasrec", "same", BASE + 0.03 + noisy(9), looks, is_new)

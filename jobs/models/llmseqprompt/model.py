@@ -118,7 +118,7 @@ class LLMSeqPrompt(Model):
             return
         self.event_counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.int64)
         if self.parameters["variant"] == "classify":
-            if not catalog.has_embedding.any():
+            if not catalog.has_embedding_mask.any():
                 raise UsageError(
                     "llmseqprompt's variant 'classify' needs items with an embedding: run `nextmart embed`"
                 )

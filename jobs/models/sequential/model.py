@@ -256,7 +256,7 @@ class SequentialModel(Model):
         table = np.random.default_rng(seed).standard_normal(size, dtype=np.float32)
         table *= np.float32(self.parameters["initial_std"])
         if self.projection:
-            has_embedding = catalog.has_embedding[self.vocabulary]
+            has_embedding = catalog.has_embedding_mask[self.vocabulary]
             table[has_embedding] = self.projection(catalog.embeddings[self.vocabulary[has_embedding]])
         return table
 
@@ -300,7 +300,7 @@ class SequentialModel(Model):
         trained = self.network.table.detach().cpu().numpy()[in_catalog]
         index = index[in_catalog]
         if self.projection:
-            has_vector = catalog.has_embedding.copy()
+            has_vector = catalog.has_embedding_mask.copy()
             vectors[has_vector] = self.projection(catalog.embeddings[has_vector])
             # Training lengthens item vectors, and items with longer vectors score higher, so the vectors of cold items
             # are lengthened by the same factor.

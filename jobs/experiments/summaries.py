@@ -7,16 +7,17 @@ import numpy as np
 import polars as pl
 
 from jobs.core.arrays import Bools, Doubles, Longs
-from jobs.core.metrics import INTRA_LIST_SIMILARITY, METRICS, metric_from_ranks
+from jobs.core.metrics import INTRA_LIST_SIMILARITY, METRICS, case_values_from_ranks
 from jobs.evaluation.comparison import Comparison, Estimate, compare_case_values, estimate_mean
 from jobs.evaluation.measure import CUT_OFFS
 
 PUBLIC_KEYS: Final = {
     "metric_means": "means",
-    "values_by_seed": "by_seed",
-    "case_counts": "cases",
-    "differences_to_baseline": "differences",
-    "fit_and_recommend_minutes": "minutes",
+    "metric_value_of_each_seed": "by_seed",
+    "estimate_by_segment": "estimates",
+    "case_count_by_segment": "cases",
+    "difference_to_baseline_by_segment": "differences",
+    "total_fit_and_recommend_minutes": "minutes",
 }
 """Fields of :class:`ModelSummary` that have another key in JSON: field name -> key."""
 
@@ -31,30 +32,30 @@ class ModelSummary:
         The seeds of the model's finished runs, ascending; None for a model without randomness.
     metric_means : "metric@k" -> float
         Each metric's mean over the seeds, on all test cases; a metric without a value is left out.
-    values_by_seed : list of float
+    metric_value_of_each_seed : list of float
         The experiment's own metric for each seed, in the order of ``seeds``.
-    estimates : segment -> Estimate
+    estimate_by_segment : segment -> Estimate
         The mean of the experiment's own metric on each segment, with its interval; "all" is every test case. The values
         of each case are first averaged over the seeds.
-    differences_to_baseline : segment -> Comparison
+    difference_to_baseline_by_segment : segment -> Comparison
         The mean difference to the baseline on each segment. It is empty for the baseline itself, and if no baseline is
         named or has a finished run.
-    case_counts : segment -> int
+    case_count_by_segment : segment -> int
         The number of test cases of each segment.
-    fit_and_recommend_minutes : float
-        The time of fitting and recommending, summed over the model's runs. A run that was killed counts from the time
-        when it continued.
+    total_fit_and_recommend_minutes : float
+        The time of fitting and recommending, summed over the model's runs. Of a run that was killed and
+        continued, only the time since it continued counts.
     """
 
     label: str
     family: str
     seeds: list[int | None]
     metric_means: dict[str, float]
-    values_by_seed: list[float]
-    estimates: dict[str, Estimate]
-    differences_to_baseline: dict[str, Comparison]
-    case_counts: dict[str, int]
-    fit_and_recommend_minutes: float
+    metric_value_of_each_seed: list[float]
+    estimate_by_segment: dict[str, Estimate]
+    difference_to_baseline_by_segment: dict[str, Comparison]
+    case_count_by_segment: dict[str, int]
+    total_fit_and_recommend_minutes: float
 
     def as_dict(self) -> dict[str, Any]:
         """Return the summary as dictionaries, lists and numbers, ready for JSON; its keys are public names."""
@@ -82,9 +83,9 @@ class FinishedRuns:
 
 def summarize_models(
     finished_runs: FinishedRuns,
-    segments: dict[str, Bools],
+    segment_masks: dict[str, Bools],
     model_labels: list[str],
-    baseline: str | None,
+    baseline_label: str | None,
     metric: str,
     k: int,
 ) -> list[ModelSummary]:
@@ -92,32 +93,35 @@ def summarize_models(
 
     Parameters
     ----------
-    segments : name -> bool array (cases,)
+    segment_masks : name -> bool array (cases,)
         Parts of the test cases that are also summarized, besides all cases.
-    baseline : str, optional
+    baseline_label : str, optional
         The label of the model with which the others are compared.
     metric : str
-        ``ndcg``, ``hit_rate`` or ``mrr``: the metrics that follow from a target's rank.
+        One of ``ndcg``, ``hit_rate`` and ``mrr``, which can be computed from a target's rank.
     k : int
         The cut-off: 10 or 20.
     """
     runs_by_label = {label: finished_runs.runs.filter(pl.col("label") == label).sort("seed") for label in model_labels}
     values_by_label = {
         label: np.array(
-            [metric_from_ranks(finished_runs.target_ranks[version], metric, k) for version in runs["model_version"]]
+            [
+                case_values_from_ranks(finished_runs.target_ranks[version], metric, k)
+                for version in runs["model_version"]
+            ]
         )
         for label, runs in runs_by_label.items()
         if len(runs)
     }
-    baseline_values = values_by_label.get(baseline) if baseline else None
+    baseline_values = values_by_label.get(baseline_label) if baseline_label else None
     return [
         _summarize_label(
             label,
             runs_by_label[label],
             finished_runs.metrics,
             values,
-            segments,
-            None if label == baseline else baseline_values,
+            segment_masks,
+            None if label == baseline_label else baseline_values,
         )
         for label, values in values_by_label.items()
     ]
@@ -125,22 +129,22 @@ def summarize_models(
 
 def _summarize_label(
     model_label: str,
-    finished_runs: pl.DataFrame,
-    metric_rows: pl.DataFrame,
-    case_values: Doubles,
-    segments: dict[str, Bools],
-    baseline_case_values: Doubles | None,
+    runs_of_label: pl.DataFrame,
+    all_metric_rows: pl.DataFrame,
+    values_by_seed_and_case: Doubles,
+    segment_masks: dict[str, Bools],
+    baseline_values_by_seed_and_case: Doubles | None,
 ) -> ModelSummary:
     """Return the summary of one model.
 
     Parameters
     ----------
-    case_values, baseline_case_values : float64 arrays (seeds, cases)
+    values_by_seed_and_case, baseline_values_by_seed_and_case : float64 arrays (seeds, cases)
         The experiment's own metric for each seed and case.
     """
-    mean_case_values = case_values.mean(axis=0)
-    baseline_means = None if baseline_case_values is None else baseline_case_values.mean(axis=0)
-    parts = {"all": np.ones(len(mean_case_values), np.bool_), **segments}
+    mean_case_values = values_by_seed_and_case.mean(axis=0)
+    baseline_means = None if baseline_values_by_seed_and_case is None else baseline_values_by_seed_and_case.mean(axis=0)
+    parts = {"all": np.ones(len(mean_case_values), np.bool_), **segment_masks}
     differences = {}
     if baseline_means is not None:
         differences = {
@@ -148,14 +152,14 @@ def _summarize_label(
         }
     return ModelSummary(
         model_label,
-        finished_runs["model"][0],
-        finished_runs["seed"].to_list(),
-        metric_means(metric_rows.filter(pl.col("model_version").is_in(finished_runs["model_version"].implode()))),
-        case_values.mean(axis=1).tolist(),
+        runs_of_label["model"][0],
+        runs_of_label["seed"].to_list(),
+        metric_means(all_metric_rows.filter(pl.col("model_version").is_in(runs_of_label["model_version"].implode()))),
+        values_by_seed_and_case.mean(axis=1).tolist(),
         {name: estimate_mean(mean_case_values[part]) for name, part in parts.items()},
         differences,
         {name: int(part.sum()) for name, part in parts.items()},
-        sum(finished_runs["fit_seconds"].to_list() + finished_runs["recommend_seconds"].to_list()) / 60,
+        sum(runs_of_label["fit_seconds"].to_list() + runs_of_label["recommend_seconds"].to_list()) / 60,
     )
 
 

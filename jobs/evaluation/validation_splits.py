@@ -47,8 +47,9 @@ def validation_split(
     test_starts_at_a_date : bool
         Whether the test part is made at a date (protocol ``cutoff``). A test case's input then holds no item of the
         target's time, such as an earlier line of the same order, and neither does a validation case's: its target is
-        the first item of its sequence's last time. On UCI Online Retail, popularity corrected for recency doubles the
-        nDCG@20 of last items, which orders tend to end with, and halves that of the items that came next.
+        the first item of its sequence's last time. The choice of the target matters: on UCI Online Retail, the recency
+        correction of popularity doubles nDCG@20 if the targets are last items, and halves it if they are the items that
+        came next.
 
     Returns
     -------
