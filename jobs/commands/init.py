@@ -18,8 +18,8 @@ from jobs.loading.proposals.feeds import (
 )
 from jobs.loading.proposals.file_groups import file_groups
 from jobs.loading.proposals.proposal_classes import FeedProposal
+from jobs.loading.proposals.proposed_settings import QUESTION, SettingProposal, propose_settings
 from jobs.loading.proposals.samples import FileSample, mean_distinct_values_per_item, take_sample, with_value_facts
-from jobs.loading.proposals.settings import QUESTION, SettingProposal, propose_settings
 from jobs.loading.proposals.toml_text import settings_file_text
 from jobs.loading.proposals.trials import layout_keeps_rows, try_feed
 from jobs.progress import printable
@@ -81,7 +81,7 @@ class InitProposal:
         lines = []
         for name, feed in self.feeds.items():
             files = ", ".join(feed.sample.file_patterns)
-            lines.append(f"  {name:<20} {feed.kind or '?':<7} {files}: {feed.reason}")
+            lines.append(f"  {name:<20} {feed.kind or '?':<7} {files}: {feed.reason_for_kind}")
         lines += [f"  left out: {problem}" for problem in self.problems_of_left_out_files]
         # line ends in names are replaced, so that a name can't add lines that look like nextmart's own
         return [printable(" ".join(line.splitlines())) for line in lines]

@@ -173,7 +173,7 @@ def _read_sources(
             if is_large:
                 return hash_source_rows(connection, source, temp_table, copies_stack)
         spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
-        attribute_hints = AttributeHints(spellings, rows_are_events=Path(source.path).resolve() in paths_of_events)
+        attribute_hints = AttributeHints(spellings, rows_are_also_events=Path(source.path).resolve() in paths_of_events)
         arrivals = read_source(connection, source, load_rules.dbt_vars, temp_table, attribute_hints=attribute_hints)
         known_attributes.extend((source.table, name) for name in arrivals.attribute_choice.column_of_attribute)
         return arrivals
@@ -275,7 +275,7 @@ def _append_batches(
                 arrivals.source.table,
                 staging,
                 sampled_table=arrivals.relation,
-                visitor_and_item_ids_relation=arrivals.event_ids_relation,
+                visitor_and_item_ids_relation=arrivals.visitor_and_item_ids_relation,
                 match_loaded_events=later <= {"visitors", "impressions"},
             )
             reports.append(replace(report, attribute_choice=arrivals.attribute_choice))

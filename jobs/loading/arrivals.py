@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.loading.attributes import AttributeChoice, AttributeHints, choose_attributes, drop_contradictory_attributes
+from jobs.loading.attributes import AttributeChoice, AttributeHints, choose_attributes, drop_attributes_if_contradictory
 from jobs.loading.item_and_visitor_rows import ID_COLUMN_OF_TABLE, latest_row_rules
 from jobs.loading.mapped_rows import mapped_query
 from jobs.loading.mapping import APPEND_ONLY_TABLES, TABLE_COLUMNS
@@ -69,7 +69,7 @@ class Arrivals:
         Files whose rows are not in ``relation`` yet, because they go from the files into the raw table.
     loaded_row_counts_of_files : tuple of int
         The number of new rows of each of those files, once the rows are in the raw table; empty for other arrivals.
-    event_ids_relation : str
+    visitor_and_item_ids_relation : str
         A relation with ``visitor_id``, ``user_id`` and ``item_id``, in which distinct ids are counted fastest; it may
         repeat rows.
     """
@@ -86,7 +86,7 @@ class Arrivals:
     unreadable_examples: tuple[str, ...] = ()
     direct_append_files: tuple[DirectAppendFile, ...] = ()
     loaded_row_counts_of_files: tuple[int, ...] = ()
-    event_ids_relation: str = "incoming"
+    visitor_and_item_ids_relation: str = "incoming"
 
 
 def read_source(
@@ -158,13 +158,13 @@ def read_mapped_rows(
         notes_on_formats = missing_time_format_notes(connection, temp_table, TIME_COLUMNS[source.table])
         connection.execute(f"alter table {temp_table} drop column time_is_unread")
     connection.execute(f"create or replace temp view incoming as from {temp_table}")
-    notes = decimal_id_notes(connection, selection.value_types) + notes_on_formats
+    notes = decimal_id_notes(connection, selection.mapped_value_types) + notes_on_formats
     if (
         source.attributes is None
         and "attributes" not in selection.given_columns
         and attribute_choice.column_of_attribute
     ):
-        attribute_choice = drop_contradictory_attributes(
+        attribute_choice = drop_attributes_if_contradictory(
             connection, temp_table, ID_COLUMN_OF_TABLE[source.table], attribute_choice
         )
     connection.execute(_deduplication_sql(source.table, temp_table, dbt_vars))
@@ -193,7 +193,7 @@ def require_rows(source: LoadSource, read_count: int) -> None:
         If there are no rows.
     """
     if read_count == 0:
-        raise NoRowsError(f"{source.path} holds no rows{_condition_text(source)}; nothing was loaded")
+        raise NoRowsError(f"{source.path} holds no rows{_condition_phrase(source)}; nothing was loaded")
 
 
 def create_unreadable_rows_table(
@@ -212,7 +212,10 @@ def create_unreadable_rows_table(
 
 
 def missing_time_format_notes(connection: Connection, relation: str, time_column: str) -> list[str]:
-    """Return a warning about times that no ``--time-format`` reads for certain; ``time_is_unread`` is true for them."""
+    """Return a warning about the rows of a relation whose column ``time_is_unread`` is true.
+
+    Their times can't be read by any ``--time-format``, or several formats read them as different times.
+    """
     unread = f"select count(*), min({time_column}) from {relation} where time_is_unread"
     count, example = connection.execute(unread).fetchall()[0]
     if not count:
@@ -223,8 +226,8 @@ def missing_time_format_notes(connection: Connection, relation: str, time_column
     ]
 
 
-def _condition_text(source: LoadSource) -> str:
-    """Return words for the source's condition, which end the message that a source has no rows."""
+def _condition_phrase(source: LoadSource) -> str:
+    """Return the words for a source's condition with which the message ends that a source has no rows."""
     if source.preset_name and source.where_sql:
         return f" that the preset {source.preset_name} keeps: {source.where_sql}"
     return " that --where keeps" if source.where_sql else ""

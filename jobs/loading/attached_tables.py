@@ -10,7 +10,7 @@ from typing import Final
 import duckdb
 
 from jobs.errors import NextmartError, UsageError, redact
-from jobs.loading.file_listing import KIND_OF_ENDING
+from jobs.loading.file_listing import FORMAT_OF_ENDING
 from jobs.loading.postgres_tables import postgres_relation
 from jobs.loading.relations import FileRelation, first_paragraph
 from jobs.loading.sources import LoadSource
@@ -59,7 +59,7 @@ def source_databases(configured_database_names: Collection[str], source_paths: I
     Raises
     ------
     UsageError
-        If a path can mean a file and a table, or looks like a table of a database that is not in ``[attach]``.
+        If a path can mean both a file and a table, or looks like a table of a database that is not in ``[attach]``.
     """
     read_databases = set()
     by_lower_name = {name.lower(): name for name in configured_database_names}
@@ -91,7 +91,7 @@ def source_databases(configured_database_names: Collection[str], source_paths: I
 
 def _can_only_be_a_table(path: str, name_parts: tuple[str, ...]) -> bool:
     return '"' in path or (
-        len(name_parts) == 3 and f".{name_parts[-1].lower()}" not in {*KIND_OF_ENDING, ".gz", ".zip"}
+        len(name_parts) == 3 and f".{name_parts[-1].lower()}" not in {*FORMAT_OF_ENDING, ".gz", ".zip"}
     )
 
 
@@ -127,7 +127,7 @@ def table_relation(connection: Connection, source: LoadSource, name_parts: tuple
         if kind == "postgres":
             return replace(postgres_relation(connection, source, name_parts, types), shown_name=name)
     except (duckdb.CatalogException, duckdb.BinderException) as error:
-        raise NextmartError(_missing_table_text(connection, source.path, name_parts)) from error
+        raise NextmartError(_missing_table_message(connection, source.path, name_parts)) from error
     except duckdb.Error as error:
         raise NextmartError(redact(f"can't read {name}: {first_paragraph(error)}\nNothing was loaded.")) from error
     return FileRelation(full_name, types, shown_name=name, has_only_readable_rows=True)
@@ -147,7 +147,7 @@ def _sqlite_texts_sql(name_parts: tuple[str, ...], column_types: dict[str, str])
     return f"sqlite_query({literal(name_parts[0])}, {literal(query)})"
 
 
-def _missing_table_text(connection: Connection, path: str, name_parts: tuple[str, ...]) -> str:
+def _missing_table_message(connection: Connection, path: str, name_parts: tuple[str, ...]) -> str:
     """Return the error message that an attached database has no such table; the message lists its tables."""
     rows = connection.execute(SELECT_TABLES_OF_DATABASE, {"database": name_parts[0].lower()}).fetchall()
     tables = {f"{schema}.{table}": table for schema, table in rows}

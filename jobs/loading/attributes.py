@@ -25,12 +25,12 @@ class AttributeHints:
     ----------
     spellings_of_earlier_sources : attribute's name in lower case -> name as spelt
         The attributes of sources that were read before this source in the same load.
-    rows_are_events : bool
+    rows_are_also_events : bool
         Whether the same files are loaded as events too.
     """
 
     spellings_of_earlier_sources: Mapping[str, str] = field(default_factory=dict)
-    rows_are_events: bool = False
+    rows_are_also_events: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class AttributeChoice:
     ----------
     column_of_attribute : attribute's name -> column of the files
     left_out_columns : tuple of str
-        The other columns of the files that nextmart doesn't know.
+        The columns of the files that nextmart doesn't know, and that don't become attributes.
     left_out_reason : str
         Why nextmart itself leaves columns out; empty if the user has chosen the attributes.
     missing_names : tuple of str
@@ -143,7 +143,7 @@ def choose_attributes(
     chosen, reason = source.attributes, ""
     missing: tuple[str, ...] = ()
     candidates = columns_unknown_to_nextmart(source, column_names)
-    if chosen is None and attribute_hints.rows_are_events:
+    if chosen is None and attribute_hints.rows_are_also_events:
         chosen, reason = (), "because the same rows are loaded as events"
     if chosen is None or chosen == ALL_ATTRIBUTES:
         attribute_columns = candidates
@@ -217,10 +217,10 @@ def attribute_spellings(connection: Connection, table: str) -> dict[str, str]:
     return {name.lower(): name for (name,) in names}
 
 
-def drop_contradictory_attributes(
+def drop_attributes_if_contradictory(
     connection: Connection, temp_table: str, id_column: str, attribute_choice: AttributeChoice
 ) -> AttributeChoice:
-    """Drop the attributes of all rows if any two rows with one id differ in attributes, as rows of orders do.
+    """Drop the attributes of all rows if two rows with the same id have different attributes, as rows of orders do.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def attributes_sql(
     attribute_choice: AttributeChoice,
     file_column_types: Mapping[str, str],
     mapped_attributes_sql: str | None,
-    value_types: Mapping[str, str],
+    mapped_value_types: Mapping[str, str],
 ) -> str:
     """Return the SQL of the raw column ``attributes``: a JSON object without nulls; null if it would be empty.
 
@@ -258,8 +258,8 @@ def attributes_sql(
     file_column_types : column of the files -> DuckDB type
     mapped_attributes_sql : str, optional
         SQL of the value that the files or the map give to the whole raw column ``attributes``; None if they give none.
-        The members of a JSON object are attributes; any other value becomes the attribute ``attributes``.
-    value_types : raw column -> DuckDB type of its value
+        If the value is a JSON object, its members are attributes; any other value becomes the attribute ``attributes``.
+    mapped_value_types : raw column -> DuckDB type of the mapped value, before it becomes text
     """
     members = (
         f"{literal(name)}, {_json_value_sql(quoted(column), file_column_types[column])}"
@@ -267,8 +267,8 @@ def attributes_sql(
     )
     merged = f"json_object({', '.join(members)})"
     if mapped_attributes_sql is not None:
-        value = f"to_json({_json_value_sql(mapped_attributes_sql, value_types['attributes'])})"
-        if value_types["attributes"] == "VARCHAR":
+        value = f"to_json({_json_value_sql(mapped_attributes_sql, mapped_value_types['attributes'])})"
+        if mapped_value_types["attributes"] == "VARCHAR":
             value = (
                 f"case when json_valid({mapped_attributes_sql}) then cast({mapped_attributes_sql} as json) "
                 f"else {value} end"
@@ -284,7 +284,7 @@ def attributes_sql(
 def merged_attributes_sql(
     stored_attributes_sql: str, incoming_attributes_sql: str, incoming_attribute_names: Iterable[str]
 ) -> str:
-    """Return the SQL of a row's attributes: those of the incoming row, and stored ones that the feed lacks.
+    """Return the SQL of the attributes of the incoming row, and of the stored attributes that the feed lacks.
 
     Parameters
     ----------

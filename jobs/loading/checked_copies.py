@@ -24,36 +24,36 @@ class CheckedRowsWriter:
 
     Attributes
     ----------
-    file_path : str
+    input_file_path : str
         The file's path as the user gave it.
     unreadable_rows_file : text stream
         Receives ``{"file": ..., "line": ..., "raw_row": ..., "reason": ...}`` for each row.
     readable_count, unreadable_count : int
         The numbers of readable and of unreadable rows.
-    longest_row_bytes : int
+    row_bytes_upper_bound : int
         A length in bytes that no readable row exceeds.
     unreadable_examples : list of str
         The first unreadable rows, each with file, line and reason.
     """
 
-    file_path: str
+    input_file_path: str
     unreadable_rows_file: TextIO
     readable_count: int = 0
     unreadable_count: int = 0
-    longest_row_bytes: int = 0
+    row_bytes_upper_bound: int = 0
     unreadable_examples: list[str] = field(default_factory=list)
 
     def write_readable_row(self, line: bytes, output_stream: BinaryIO) -> None:
         """Write a readable row, which ends with a line feed, to the copy ``output_stream``, and count it."""
         output_stream.write(line)
         self.readable_count += 1
-        self.longest_row_bytes = max(self.longest_row_bytes, len(line))
+        self.row_bytes_upper_bound = max(self.row_bytes_upper_bound, len(line))
 
     def write_readable_lines(self, lines: bytes, output_stream: BinaryIO) -> None:
         """Write readable rows, each of one line with a line feed, to the copy ``output_stream``, and count them."""
         output_stream.write(lines)
         self.readable_count += lines.count(b"\n")
-        self.longest_row_bytes = max(self.longest_row_bytes, len(lines))
+        self.row_bytes_upper_bound = max(self.row_bytes_upper_bound, len(lines))
 
     def write_unreadable_row(self, record: Record) -> None:
         """Write an unreadable row and its reason to ``unreadable_rows_file``, and count it."""
@@ -63,13 +63,13 @@ class CheckedRowsWriter:
         reason = record.unreadable_reason
         if reason.startswith(NOT_UTF_8):
             reason += "; if the whole file is in another encoding, say it: --encoding cp1252 (or latin-1, ...)"
-        row = {"file": self.file_path, "line": record.first_line_number, "raw_row": text, "reason": reason}
+        row = {"file": self.input_file_path, "line": record.first_line_number, "raw_row": text, "reason": reason}
         self.unreadable_rows_file.write(json.dumps(row) + "\n")
         self.unreadable_count += 1
         if len(self.unreadable_examples) < _EXAMPLES_KEPT:
             shown = text if len(text) <= 200 else text[:200] + "..."
             self.unreadable_examples.append(
-                f"{self.file_path}, line {record.first_line_number:,}: {reason}\n    {shown}"
+                f"{self.input_file_path}, line {record.first_line_number:,}: {reason}\n    {shown}"
             )
 
     def require_few_unreadable(self, max_unreadable_share: float, header_line: str) -> None:
@@ -89,7 +89,7 @@ class CheckedRowsWriter:
         if self.unreadable_count <= max_unreadable_share * total:
             return
         raise NextmartError(
-            f"{self.file_path}: {self.unreadable_count:,} of {total:,} rows can't be read; "
+            f"{self.input_file_path}: {self.unreadable_count:,} of {total:,} rows can't be read; "
             f"max_unreadable_share = {max_unreadable_share:g} allows {int(max_unreadable_share * total):,}. Nothing "
             "was loaded.\n"
             + (f"Its header: {header_line}\n" if header_line else "")

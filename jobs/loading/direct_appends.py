@@ -66,7 +66,9 @@ class FilesChangedError(NextmartError):
 
 
 def can_append_directly(connection: Connection, table: str, file_sizes: Iterable[int]) -> bool:
-    """Tell whether rows go straight from files into the raw table: from large files of events, into no user's table.
+    """Tell whether the rows of files can go straight into their raw table.
+
+    Only the rows of large files of events can, and only if ``raw.events`` is nextmart's own table and not a user's.
 
     Parameters
     ----------
@@ -143,7 +145,7 @@ def _hash_rows(
     read_count = count_rows(connection, hashes)
     require_rows(source, read_count)
     connection.execute(f"create or replace temp view incoming as {selection.sql}")
-    notes = decimal_id_notes(connection, selection.value_types)
+    notes = decimal_id_notes(connection, selection.mapped_value_types)
     if flag and count_rows(connection, f"{hashes} where time_is_unread"):
         notes += missing_time_format_notes(connection, "incoming", TIME_COLUMNS[source.table])
     return Arrivals(
@@ -225,7 +227,7 @@ def append_directly(
         notes=tuple(f"{arrivals.source.path}: {note}" for note in notes),
         direct_append_files=(),
         loaded_row_counts_of_files=tuple(loaded),
-        event_ids_relation=_relation_for_counting_ids(arrivals.direct_append_files),
+        visitor_and_item_ids_relation=_relation_for_counting_ids(arrivals.direct_append_files),
     )
 
 
@@ -315,17 +317,17 @@ def _split_loaded_from_new_rows(
     connection.execute(CREATE_NEW_EVENTS.format(known=loaded_events_table, same=same))
 
 
-def _possible_repeats_sql(mapped_sql: str, row_hash_sql: str) -> str:
+def _possible_repeats_sql(mapped_rows_sql: str, row_hash_sql: str) -> str:
     """Return a query of the mapped rows whose hashes are in the table ``possible_repeat_hashes``.
 
     Parameters
     ----------
-    mapped_sql : str
+    mapped_rows_sql : str
         Query of the mapped rows.
     row_hash_sql : str
         SQL of a row's hash.
     """
-    return f"select * from ({mapped_sql}) where {IS_POSSIBLE_REPEAT.format(row_hash=row_hash_sql)}"
+    return f"select * from ({mapped_rows_sql}) where {IS_POSSIBLE_REPEAT.format(row_hash=row_hash_sql)}"
 
 
 def _insert_and_count(connection: Connection, query: str, loaded_at: datetime) -> int:

@@ -119,22 +119,22 @@ def _expand_variables(feed_name: str, pattern: str) -> tuple[str, list[tuple[str
 
 def _matching_files(feed: Feed, pattern: str) -> Iterator[FeedFile]:
     """Yield the files that a feed's path or glob matches."""
-    real, prefix_pairs = _expand_variables(feed.name, pattern)
+    real, real_and_masked_prefixes = _expand_variables(feed.name, pattern)
     for match in [real] if Path(real).exists() else glob.iglob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
-        folder = os.path.normpath(_masked_path(match, prefix_pairs)) if Path(match).is_dir() else ""
+        folder = os.path.normpath(_masked_path(match, real_and_masked_prefixes)) if Path(match).is_dir() else ""
         for path in files_inside(match) if folder else [match]:
             # a path begins with "./", because shop.csv alone could be a table of an attached database named shop
             openable = path if "/" in path else f"./{path}"
-            yield FeedFile(openable, os.path.normpath(_masked_path(path, prefix_pairs)), folder)
+            yield FeedFile(openable, os.path.normpath(_masked_path(path, real_and_masked_prefixes)), folder)
 
 
-def _masked_path(path: str, prefix_pairs: list[tuple[str, str]]) -> str:
+def _masked_path(path: str, real_and_masked_prefixes: list[tuple[str, str]]) -> str:
     """Return a path with ``${VARIABLE}`` in place of values, by the pairs that ``_expand_variables`` returns."""
-    real_prefix, masked_prefix = next((pair for pair in prefix_pairs if path.startswith(pair[0])), ("", ""))
+    real_prefix, masked_prefix = next((pair for pair in real_and_masked_prefixes if path.startswith(pair[0])), ("", ""))
     rest = path[len(real_prefix) :]
-    if prefix_pairs:
+    if real_and_masked_prefixes:
         # a prefix with a * matches no path, so values after a * are replaced wherever they occur in the path's rest
-        for variable in set(VARIABLE.findall(prefix_pairs[0][1])) - set(VARIABLE.findall(masked_prefix)):
+        for variable in set(VARIABLE.findall(real_and_masked_prefixes[0][1])) - set(VARIABLE.findall(masked_prefix)):
             if len(os.environ[variable]) >= _MIN_MASKED_LENGTH:
                 rest = rest.replace(os.environ[variable], f"${{{variable}}}")
     return masked_prefix + rest

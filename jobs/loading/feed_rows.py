@@ -122,13 +122,13 @@ def read_feed_files(
 
 
 def row_counts_of_files(
-    connection: Connection, batch: RowBatch, batch_counts: Mapping[str, int], loaded_at: datetime
+    connection: Connection, batch: RowBatch, row_counts_of_batch: Mapping[str, int], loaded_at: datetime
 ) -> list[dict[str, int]]:
     """Return, for each file of an appended batch, the numbers of its read, loaded and unreadable rows.
 
     Parameters
     ----------
-    batch_counts : mapping
+    row_counts_of_batch : mapping
         The numbers of rows of the whole batch, as ``append_arrivals`` returns them.
     loaded_at : datetime
         The ``loaded_at`` of the appended rows.
@@ -144,8 +144,8 @@ def row_counts_of_files(
     if batch.arrivals and batch.arrivals.loaded_row_counts_of_files:
         loaded = list(batch.arrivals.loaded_row_counts_of_files)
     elif len(arrivals) == 1:
-        loaded = [batch_counts.get("loaded", 0)]
-    elif batch_counts.get("loaded", 0) == sum(each.count_without_repeats for each in arrivals if each):
+        loaded = [row_counts_of_batch.get("loaded", 0)]
+    elif row_counts_of_batch.get("loaded", 0) == sum(each.count_without_repeats for each in arrivals if each):
         loaded = [each.count_without_repeats if each else 0 for each in arrivals]
     else:
         relations = [each.relation for each in arrivals if each]

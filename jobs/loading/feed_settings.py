@@ -173,14 +173,16 @@ def _as_list(value: str | list[str]) -> list[str]:
 
 
 def _read_feed(
-    name: str, unchecked_settings: Mapping[str, Any], max_unreadable_share: float, allow_sql_io: bool
+    feed_name: str, unchecked_settings: Mapping[str, Any], max_unreadable_share: float, allow_sql_io: bool
 ) -> Feed:
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"feed {name!r}: name a feed with letters, digits, '_', '-' and '.', as in [feeds.clicks]")
+    if not _NAME.fullmatch(feed_name):
+        raise UsageError(
+            f"feed {feed_name!r}: name a feed with letters, digits, '_', '-' and '.', as in [feeds.clicks]"
+        )
     try:
-        settings = FeedSettings(**{**({"kind": name} if name in TABLE_COLUMNS else {}), **unchecked_settings})
+        settings = FeedSettings(**{**({"kind": feed_name} if feed_name in TABLE_COLUMNS else {}), **unchecked_settings})
     except ValidationError as error:
-        raise UsageError("\n".join(_error_lines(name, error))) from error
+        raise UsageError("\n".join(_validation_error_lines(feed_name, error))) from error
     try:
         _require_consistent_settings(settings)
         options = parse_read_options(
@@ -192,11 +194,11 @@ def _read_feed(
             max_unreadable_share=max_unreadable_share,
         )
     except UsageError as error:
-        raise UsageError(f"feed {name}: {error}") from error
-    return Feed(name, settings, options, allow_sql_io)
+        raise UsageError(f"feed {feed_name}: {error}") from error
+    return Feed(feed_name, settings, options, allow_sql_io)
 
 
-def _error_lines(name: str, error: ValidationError) -> list[str]:
+def _validation_error_lines(feed_name: str, error: ValidationError) -> list[str]:
     """Return the errors in the keys of a feed, one line for each key."""
     lines = {}
     for problem in error.errors():
@@ -210,7 +212,7 @@ def _error_lines(name: str, error: ValidationError) -> list[str]:
         else:
             where = ".".join(str(part) for part in problem["loc"] if part not in ("str", "list[str]"))
             lines[key] = f"{where} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
-    return [f"feed {name}: {line}" for line in lines.values()]
+    return [f"feed {feed_name}: {line}" for line in lines.values()]
 
 
 def _require_consistent_settings(settings: FeedSettings) -> None:

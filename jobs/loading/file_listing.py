@@ -15,7 +15,7 @@ JSON: Final = "json"
 JSON_LINES: Final = "jsonl"
 PARQUET: Final = "parquet"
 XLSX: Final = "xlsx"
-KIND_OF_ENDING: Final = {
+FORMAT_OF_ENDING: Final = {
     ".csv": TEXT,
     ".tsv": TEXT,
     ".txt": TEXT,
@@ -47,7 +47,7 @@ UNSUPPORTED_ENDINGS: Final = (
     ".rar",
 )
 """File name endings of common formats that nextmart can't read."""
-_KIND_OF_FORMAT_OPTION = {"csv": TEXT, "tsv": TEXT, "json": JSON, "parquet": PARQUET, "xlsx": XLSX}
+_FORMAT_OF_OPTION = {"csv": TEXT, "tsv": TEXT, "json": JSON, "parquet": PARQUET, "xlsx": XLSX}
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,14 @@ class InputFile:
     ----------
     path : str
         The file's path.
-    kind : str
+    file_format : str
         The file's format: ``TEXT``, ``JSON``, ``JSON_LINES``, ``PARQUET`` or ``XLSX``.
     compression : str
         The ending of a compressed file, one of ``COMPRESSIONS``; else empty.
     """
 
     path: str
-    kind: str
+    file_format: str
     compression: str
 
 
@@ -81,29 +81,29 @@ def find_source_files(connection: Connection, source: LoadSource) -> list[InputF
     """
     paths = file_paths(connection, source.path)
     if not paths:
-        known = _kind_of_file(source.path, None) not in (None, XLSX)
+        known = _format_of_file(source.path, None) not in (None, XLSX)
         error_type = NextmartError if known else UsageError
         raise error_type(
             f"No files found for {source.path}; nothing was loaded. "
-            f"The known endings are {', '.join(KIND_OF_ENDING)}, also with {', '.join(COMPRESSIONS)} behind them"
+            f"The known endings are {', '.join(FORMAT_OF_ENDING)}, also with {', '.join(COMPRESSIONS)} behind them"
         )
     files = []
     for path in paths:
-        kind = _kind_of_file(path, source.read_options.format)
-        if kind is None and Path(path).suffix.lower() in UNSUPPORTED_ENDINGS:
+        file_format = _format_of_file(path, source.read_options.format)
+        if file_format is None and Path(path).suffix.lower() in UNSUPPORTED_ENDINGS:
             raise UsageError(
                 f"{path}: {Path(path).suffix} files are not read. Export or convert the rows to CSV, JSON lines or "
                 "Parquet; Google's Merchant Center and most shops write a product feed as TSV too. Nothing was loaded"
             )
-        if kind is None:
+        if file_format is None:
             raise UsageError(
-                f"{path}: can't tell its format from its ending; the known endings are {', '.join(KIND_OF_ENDING)}. "
+                f"{path}: can't tell its format from its ending; the known endings are {', '.join(FORMAT_OF_ENDING)}. "
                 "Say the format: --format csv, tsv, json, parquet or xlsx. Nothing was loaded"
             )
-        files.append(InputFile(path, kind, _compression_ending(path)))
-    kinds = {file.kind for file in files}
-    if len(kinds) > 1:
-        examples = ", ".join(next(file.path for file in files if file.kind == kind) for kind in sorted(kinds))
+        files.append(InputFile(path, file_format, _compression_ending(path)))
+    formats = {file.file_format for file in files}
+    if len(formats) > 1:
+        examples = ", ".join(next(file.path for file in files if file.file_format == each) for each in sorted(formats))
         raise UsageError(
             f"{source.path} has files of several formats, such as {examples}; name those of one format, "
             "for example with *.csv. Nothing was loaded"
@@ -174,12 +174,12 @@ def known_ending(path: str) -> str:
     """Return a file name's ending, such as ``.csv.gz``, in lower case; an empty text if nextmart doesn't know it."""
     compression = _compression_ending(path)
     ending = Path(path.lower().removesuffix(compression)).suffix
-    return ending + compression if ending in KIND_OF_ENDING else ""
+    return ending + compression if ending in FORMAT_OF_ENDING else ""
 
 
-def _kind_of_file(path: str, format_option: str | None) -> str | None:
-    """Return a file's kind, such as ``TEXT``, by the option ``--format`` or else by its ending; None if unknown."""
-    by_ending = KIND_OF_ENDING.get(known_ending(path).removesuffix(_compression_ending(path)))
+def _format_of_file(path: str, format_option: str | None) -> str | None:
+    """Return a file's format, such as ``TEXT``, by the option ``--format`` or else by its ending; None if unknown."""
+    by_ending = FORMAT_OF_ENDING.get(known_ending(path).removesuffix(_compression_ending(path)))
     if format_option is None:
         return by_ending
-    return JSON_LINES if format_option == "json" and by_ending == JSON_LINES else _KIND_OF_FORMAT_OPTION[format_option]
+    return JSON_LINES if format_option == "json" and by_ending == JSON_LINES else _FORMAT_OF_OPTION[format_option]

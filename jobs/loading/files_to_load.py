@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from jobs.loading.feed_files import FeedFile, feed_files, is_matched_by_feed, natural_sort_key
 from jobs.loading.feed_settings import Feed
-from jobs.loading.loaded_files import FileOnDisk, LoadedFile, describe_file, files_loaded_before
+from jobs.loading.loaded_files import FileOnDisk, LoadedFile, file_with_size_and_hash, files_loaded_before
 from jobs.loading.mapping import APPEND_ONLY_TABLES
 from jobs.warehouse.connection import Connection
 
@@ -49,7 +49,7 @@ def find_files_to_load(connection: Connection, feed: Feed) -> FilesToLoad:
     if feed.attached_table:
         return FilesToLoad(feed)
     loaded_files = files_loaded_before(connection, feed.name)
-    files_on_disk = [describe_file(file, loaded_files.get(file.masked_path)) for file in feed_files(feed)]
+    files_on_disk = [file_with_size_and_hash(file, loaded_files.get(file.masked_path)) for file in feed_files(feed)]
     fresh = {each.feed_file.masked_path for each in files_on_disk if _is_new_or_changed(each, loaded_files)}
     definition = json.loads(json.dumps(feed.definition))
     redefined = {
@@ -60,7 +60,7 @@ def find_files_to_load(connection: Connection, feed: Feed) -> FilesToLoad:
     notes = []
     if feed.settings.complete:
         listed = [name for name in loaded_files if is_matched_by_feed(feed, name)]
-        fresh, redefined, outdated = _files_of_newest_catalogues(files_on_disk, listed, fresh, redefined)
+        fresh, redefined, outdated = _leave_out_outdated_catalogues(files_on_disk, listed, fresh, redefined)
         if outdated:
             notes.append(
                 "left out because a newer list of the whole catalogue was loaded before: "
@@ -95,7 +95,7 @@ def _is_new_or_changed(file_on_disk: FileOnDisk, loaded_files: Mapping[str, Load
     return before is None or (file_on_disk.size_bytes, file_on_disk.sha256) != (before.size_bytes, before.sha256)
 
 
-def _files_of_newest_catalogues(
+def _leave_out_outdated_catalogues(
     files_on_disk: list[FileOnDisk],
     loaded_paths: list[str],
     new_or_changed_paths: set[str],

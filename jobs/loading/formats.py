@@ -43,11 +43,11 @@ def file_relation(
     if all(Path(file.path).is_file() and Path(file.path).stat().st_size == 0 for file in source_files):
         raise NoRowsError(f"{source.path} is empty; nothing was loaded")
     files = [_as_readable_file(file, number, source, copies_folder) for number, file in enumerate(source_files)]
-    kind = source_files[0].kind
-    if kind == PARQUET:
+    file_format = source_files[0].file_format
+    if file_format == PARQUET:
         sql = f"read_parquet({path_list_sql(files)}, union_by_name = true)"
         return FileRelation(sql, column_types(connection, source.path, sql), is_parquet=True)
-    if kind in (JSON, JSON_LINES):
+    if file_format in (JSON, JSON_LINES):
         filled = [file for file in files if Path(file.path).stat().st_size > 0]
         return json_relation(connection, source, filled, copies_folder, check_lines=check_lines)
     return text_relation(source, files, copies_folder, check_lines=check_lines)
@@ -57,9 +57,9 @@ def _as_readable_file(file: InputFile, file_number: int, source: LoadSource, cop
     """Return the file itself if DuckDB can read it; else write a readable copy to ``copies_folder`` and return that."""
     copy = copies_folder / f"copy_{file_number}.txt"
     encoding = source.read_options.encoding
-    if file.kind == XLSX:
+    if file.file_format == XLSX:
         workbook_to_csv(file, copy)
-    elif file.kind == PARQUET:
+    elif file.file_format == PARQUET:
         return ReadableFile(file.path, file.path)
     elif encoding and encoding.lower().replace("_", "-") not in _NAMES_OF_UTF_8:
         transcode_to_utf_8(file, encoding, copy)

@@ -102,7 +102,7 @@ def latest_row_rules(table: str, dbt_vars: Mapping[str, Any]) -> LatestRowRules:
     )
 
 
-def loaded_rows_sql(rules: LatestRowRules, ids_query: str) -> str:
+def loaded_rows_sql(latest_row_rules: LatestRowRules, ids_query: str) -> str:
     """Return a query of the rows that a raw table has of some items or visitors.
 
     The query adds the columns ``row_key``, the cleaned id, and ``age``: 1 for the newest row of an id, 2 for the row
@@ -113,18 +113,24 @@ def loaded_rows_sql(rules: LatestRowRules, ids_query: str) -> str:
     ids_query : str
         SQL query of the ids of these items or visitors.
     """
-    names = ", ".join(TABLE_COLUMNS[rules.table])
+    names = ", ".join(TABLE_COLUMNS[latest_row_rules.table])
     return f"""
-        select *, row_number() over (partition by row_key order by {rules.latest_first_sql}) as age
+        select *, row_number() over (partition by row_key order by {latest_row_rules.latest_first_sql}) as age
         from (
-            select {names}, loaded_at, {rules.id_sql} as row_key, {rules.updated_at_sql} as stated_at
-            from raw.{rules.table}
-            where {rules.id_sql} in ({ids_query})
+            select
+                {names},
+                loaded_at,
+                {latest_row_rules.id_sql} as row_key,
+                {latest_row_rules.updated_at_sql} as stated_at
+            from raw.{latest_row_rules.table}
+            where {latest_row_rules.id_sql} in ({ids_query})
         )
     """
 
 
-def insert_new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribute_names: Sequence[str] = ()) -> str:
+def insert_new_rows_sql(
+    latest_row_rules: LatestRowRules, given_columns: set[str], attribute_names: Sequence[str] = ()
+) -> str:
     """Return the statement that inserts the new rows of ``incoming`` into a raw table; its parameter is ``$loaded_at``.
 
     Parameters
@@ -145,18 +151,18 @@ def insert_new_rows_sql(rules: LatestRowRules, given_columns: set[str], attribut
             return "case when newest.is_withdrawn then newest.available_before else newest.available end"
         return f"newest.{column}"
 
-    names, of_items = TABLE_COLUMNS[rules.table], rules.table == "items"
-    compared = [name for name in names if name in given_columns - {ID_COLUMN_OF_TABLE[rules.table]}]
+    names, of_items = TABLE_COLUMNS[latest_row_rules.table], latest_row_rules.table == "items"
+    compared = [name for name in names if name in given_columns - {ID_COLUMN_OF_TABLE[latest_row_rules.table]}]
     same = [f"whole.{name} is not distinct from known.{name}" for name in compared]
     if attribute_names and "attributes" not in given_columns:
         values = (attribute_values_sql(f"{relation}.attributes", attribute_names) for relation in ("whole", "known"))
         same.append(" is not distinct from ".join(values))
     same_availability = ["whole.available is not distinct from known.available"] if of_items else []
     return INSERT_NEW_ROWS.format(
-        table=rules.table,
-        key=rules.id_sql,
+        table=latest_row_rules.table,
+        key=latest_row_rules.id_sql,
         is_dated="updated_at is not null" if "updated_at" in given_columns else "false",
-        known=loaded_rows_sql(rules, f"select {rules.id_sql} from incoming"),
+        known=loaded_rows_sql(latest_row_rules, f"select {latest_row_rules.id_sql} from incoming"),
         newest=SELECT_NEWEST_ITEM_ROWS if of_items else "select *, false as is_withdrawn from known where age = 1",
         columns=", ".join(f"{value_sql(name)} as {name}" for name in names),
         names=", ".join(names),

@@ -1,4 +1,4 @@
-"""Counts the item ids of events that are in the catalogue, and finds respellings by which more ids would be in it.
+"""Counts how many item ids of events the catalogue has, and finds respellings by which it would have more of them.
 
 A respelling is, for example, an id in lower case.
 """
@@ -74,9 +74,11 @@ COUNT_NEAR_MISSES = """
 """
 
 
-def match_event_items(connection: Connection, text_rule: ReadingRule, events_relation: str = "incoming") -> ItemMatches:
+def match_event_items(
+    connection: Connection, staging_text_rule: ReadingRule, events_relation: str = "incoming"
+) -> ItemMatches:
     """Count how many item ids of the events in a relation are in ``raw.items``, with examples of unknown ids."""
-    item_id_sql = text_rule("item_id")
+    item_id_sql = staging_text_rule("item_id")
     connection.execute(CREATE_ITEM_SPELLINGS.format(events=events_relation))
     connection.execute(CREATE_ITEM_IDS_OF_EVENTS.format(item_id=item_id_sql))
     counts = connection.execute(

@@ -57,7 +57,7 @@ class ItemWithdrawal:
     def withdraw_unlisted_items(self, loaded_at: datetime, max_withdrawn_share: float) -> int:
         """Withdraw available items that the feed doesn't list: append rows with ``available`` = false to ``raw.items``.
 
-        Items that only superseded lists of this load have are withdrawn too. Nothing is withdrawn if rows of the feed
+        Items that are only in superseded lists of this load are withdrawn too. Nothing is withdrawn if rows of the feed
         are unreadable, because an unreadable row may list an item that the feed seems to lack.
 
         Parameters

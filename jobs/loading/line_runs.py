@@ -36,9 +36,9 @@ class LineBuffer:
         self._position = end + 1
         return line or None
 
-    def next_run(self, run_pattern: re.Pattern[bytes]) -> bytes:
+    def next_line_run(self, line_run_pattern: re.Pattern[bytes]) -> bytes:
         """Return the run of lines, from the next line on, that a pattern matches in the buffered text."""
-        match = run_pattern.match(self._text, self._position)
+        match = line_run_pattern.match(self._text, self._position)
         lines = match[0] if match else b""
         self._position += len(lines)
         return lines
@@ -72,14 +72,14 @@ class LineBuffer:
         return True
 
 
-def run_pattern(delimiter: bytes, width: int, newline: bytes) -> re.Pattern[bytes]:
+def line_run_pattern(delimiter: bytes, field_count: int, newline: bytes) -> re.Pattern[bytes]:
     """Return a regular expression that matches a run of lines, each a record in which only whole fields are quoted.
 
     No field that the pattern matches holds a line end, and no line that it matches is blank.
 
     Parameters
     ----------
-    width : int
+    field_count : int
         The number of fields of a record.
     newline : bytes
         The one byte that ends a line; before a line feed a carriage return may stand.
@@ -89,8 +89,8 @@ def run_pattern(delimiter: bytes, width: int, newline: bytes) -> re.Pattern[byte
     if rest:
         plain += rb"(?:" + first + rb"(?!" + rest + rb")" + plain + rb")*+"
     field = rb'(?:"[^"\r\n]*+(?:""[^"\r\n]*+)*+"|' + plain + rb")"
-    fields = field + rb"(?:" + re.escape(delimiter) + field + rb"){" + str(width - 1).encode() + rb"}"
-    not_blank = rb"(?![ \t\v\f]*+[\r\n])" if width > 1 and not delimiter.strip() else b""
+    fields = field + rb"(?:" + re.escape(delimiter) + field + rb"){" + str(field_count - 1).encode() + rb"}"
+    not_blank = rb"(?![ \t\v\f]*+[\r\n])" if field_count > 1 and not delimiter.strip() else b""
     end = rb"\r" if newline == b"\r" else rb"\r?\n"
     return re.compile(rb"(?>" + not_blank + fields + end + rb")*+")
 

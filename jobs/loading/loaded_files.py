@@ -81,7 +81,7 @@ def files_loaded_before(connection: Connection, feed_name: str) -> dict[str, Loa
     }
 
 
-def describe_file(file: FeedFile, loaded_file: LoadedFile | None) -> FileOnDisk:
+def file_with_size_and_hash(file: FeedFile, loaded_file: LoadedFile | None) -> FileOnDisk:
     """Return a file of a feed with its size, time of modification and hash.
 
     The file's content is hashed only if its size or time of modification has changed since it was loaded.

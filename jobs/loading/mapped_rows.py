@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from jobs.errors import NextmartError
 from jobs.loading.attributes import AttributeChoice, attributes_sql
-from jobs.loading.expressions import require_one_expression
+from jobs.loading.expression_checks import require_one_expression
 from jobs.loading.mapping import column_value_sql, raw_column_text_sql, user_expressions
 from jobs.loading.readable_rows import unreadable_source_message
 from jobs.loading.relations import FileRelation
@@ -22,7 +22,7 @@ class MappedQuery:
     sql : str
         The query. If the source has ``time_formats``, the query has a boolean column ``time_is_unread`` too.
     text_sql_of_column : raw column -> SQL expression over the files' columns, which returns the column's text
-    value_types : raw column -> DuckDB type of the mapped value, before it becomes text
+    mapped_value_types : raw column -> DuckDB type of the mapped value, before it becomes text
     given_columns : frozenset of str
         The raw columns that the files or the map have.
     has_time_formats : bool
@@ -33,7 +33,7 @@ class MappedQuery:
 
     sql: str
     text_sql_of_column: dict[str, str]
-    value_types: dict[str, str]
+    mapped_value_types: dict[str, str]
     given_columns: frozenset[str]
     has_time_formats: bool
     has_where: bool
@@ -70,19 +70,19 @@ def mapped_query(
         raise type(error)(unreadable_source_message(source, file_relation, error)) from error
     selected = ", ".join(f"{value} as {column}" for column, value in values.items())
     described = connection.execute(f"describe select {selected} from {file_relation.sql}").fetchall()
-    value_types = {row[0]: row[1] for row in described}
+    mapped_value_types = {row[0]: row[1] for row in described}
     types_by_quoted_name = {quoted(name): type_name for name, type_name in file_relation.column_types.items()}
     texts = {
-        column: raw_text_sql(column, value, value_types[column], types_by_quoted_name.get(value))
+        column: raw_text_sql(column, value, mapped_value_types[column], types_by_quoted_name.get(value))
         for column, value in values.items()
     }
     attribute_choice = attribute_choice or AttributeChoice({})
     if attribute_choice.column_of_attribute or "attributes" in texts:
         texts["attributes"] = attributes_sql(
-            attribute_choice, file_relation.column_types, values.get("attributes"), value_types
+            attribute_choice, file_relation.column_types, values.get("attributes"), mapped_value_types
         )
     formats = source.time_formats
-    if time_column not in texts or value_types[time_column].startswith(("TIMESTAMP", "DATE")):
+    if time_column not in texts or mapped_value_types[time_column].startswith(("TIMESTAMP", "DATE")):
         formats = ()
     time_is_unread_sql = "false"
     if formats:
@@ -93,4 +93,4 @@ def mapped_query(
     where = f"where ({source.where_sql}\n)" if source.where_sql else ""
     flag = f", {time_is_unread_sql} as time_is_unread" if formats else ""
     sql = f"select {selected}{flag} from {file_relation.sql} {where}"
-    return MappedQuery(sql, texts, value_types, frozenset(values), bool(formats), bool(source.where_sql))
+    return MappedQuery(sql, texts, mapped_value_types, frozenset(values), bool(formats), bool(source.where_sql))

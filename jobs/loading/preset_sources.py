@@ -135,7 +135,7 @@ def _with_layout_options(connection: Connection, source: LoadSource, layouts: tu
         file = find_source_files(connection, source)[0]
     except NextmartError:
         return source  # a table has no files, and a missing file raises a clearer error when it is read
-    if file.kind != TEXT:
+    if file.file_format != TEXT:
         return source
     encoding = source.read_options.encoding or "utf-8"
     beginning = first_bytes(file.path, file.compression).decode(encoding, errors="replace")

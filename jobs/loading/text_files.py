@@ -72,7 +72,7 @@ def text_relation(
                 source.read_options.max_unreadable_share, dialect.first_line if dialect.header_line_count else ""
             )
             copied = TextDialect(dialect.delimiter, b"\n", 0, 0, dialect.column_names, "")
-            tables.append(_read_csv_sql([ReadableFile(file.user_path, str(copy))], copied, rows.longest_row_bytes))
+            tables.append(_read_csv_sql([ReadableFile(file.user_path, str(copy))], copied, rows.row_bytes_upper_bound))
             examples += rows.unreadable_examples
             unreadable_count += rows.unreadable_count
     return FileRelation(
@@ -156,7 +156,7 @@ def _comparable_dialect(dialect: TextDialect) -> TextDialect:
     return replace(dialect, first_line="", byte_count_before_rows=0)
 
 
-def _read_csv_sql(files: Sequence[ReadableFile], dialect: TextDialect, longest_row_bytes: int = 0) -> str:
+def _read_csv_sql(files: Sequence[ReadableFile], dialect: TextDialect, row_bytes_upper_bound: int = 0) -> str:
     """Return the SQL of DuckDB's ``read_csv`` for files of one dialect.
 
     DuckDB 1.5 silently skips all rows if it detects a wrong line end, so the SQL names ``LF`` or ``CR``. It does not
@@ -164,7 +164,7 @@ def _read_csv_sql(files: Sequence[ReadableFile], dialect: TextDialect, longest_r
     """
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dialect.column_names)
     newline = {b"\n": ", new_line = '\\n'", b"\r": ", new_line = '\\r'"}.get(dialect.newline, "")
-    long_rows = f", max_line_size = {longest_row_bytes + 1}" if longest_row_bytes >= DUCKDB_LINE_SIZE else ""
+    long_rows = f", max_line_size = {row_bytes_upper_bound + 1}" if row_bytes_upper_bound >= DUCKDB_LINE_SIZE else ""
     return (
         f"read_csv({path_list_sql(files)}, auto_detect = false, columns = {{{columns}}}, "
         f"header = {str(dialect.header_line_count > 0).lower()}, skip = {dialect.skipped_line_count}, "

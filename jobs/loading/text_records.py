@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from jobs.loading.line_runs import LineBuffer, leading_utf_8_lines, run_pattern
+from jobs.loading.line_runs import LineBuffer, leading_utf_8_lines, line_run_pattern
 
 MAX_RECORD_LINES: Final = 10_000
 """The most lines of one record; a quote that is open for more lines is taken for a broken quote."""
@@ -124,7 +124,7 @@ class RecordReader:
         self._delimiter_bytes = delimiter.encode()
         self._width = width
         self._line = first_line_number
-        self._run = run_pattern(self._delimiter_bytes, width, newline)
+        self._run = line_run_pattern(self._delimiter_bytes, width, newline)
         # the pattern of a line that is one record in which only whole fields are quoted; such a line is not parsed
         # further
         between = re.escape(delimiter)
@@ -150,7 +150,7 @@ class RecordReader:
         A single ``Record`` may be readable, such as one with quotes, or unreadable. ``unreadable_reason`` says why.
         """
         while True:
-            run = self._lines.next_run(self._run)
+            run = self._lines.next_line_run(self._run)
             lines = leading_utf_8_lines(run, self._newline)
             self._lines.step_back(len(run) - len(lines))
             if lines:

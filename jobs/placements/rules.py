@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jobs.core.arrays import Bools, Doubles, Ints
 from jobs.dbt_vars import JobVars
 from jobs.errors import NextmartError, UsageError, nearest_name_hint
-from jobs.loading.expressions import require_one_expression, syntax_nodes
+from jobs.loading.expression_checks import require_one_expression, syntax_nodes
 from jobs.placement_settings import PlacementSettings
 from jobs.placements.rule_relations import ITEM_TABLE, VISITOR_TABLE, RuleRelations
 from jobs.warehouse.connection import Connection, quoted

@@ -385,14 +385,14 @@ def test_hostile_names_and_values_stay_texts(shell, others, name):
 @settings(max_examples=50, deadline=None)
 @given(names=st.lists(HOSTILE, min_size=3, max_size=3, unique_by=str.lower))
 def test_any_header_is_mapped_to_exactly_its_columns(names):
-    from jobs.loading.proposals.proposal_classes import FeedProposal, KeyProposal
+    from jobs.loading.proposals.proposal_classes import FeedKeyProposal, FeedProposal
     from jobs.loading.proposals.samples import FileSample
     from jobs.loading.proposals.toml_text import settings_file_text
     from jobs.loading.sources import LoadSource, ReadOptions
 
     ours = ("visitor_id", "item_id", "event_at")
     sample = FileSample(("a.csv",), "a.csv", "sample", 1, True, dict.fromkeys(names, "VARCHAR"), ReadOptions())
-    columns = tuple(KeyProposal(key, name, f"such as {name}") for key, name in zip(ours, names, strict=True))
+    columns = tuple(FeedKeyProposal(key, name, f"such as {name}") for key, name in zip(ours, names, strict=True))
     text = settings_file_text(
         {"a": FeedProposal(sample, "events", f"because of {names}", column_proposals=columns)}, []
     )

@@ -11,7 +11,7 @@ from test_load import Shell
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError, UsageError
 from jobs.files import project_folder
-from jobs.loading.expressions import require_one_expression
+from jobs.loading.expression_checks import require_one_expression
 from jobs.warehouse.connection import prepare_warehouse
 from jobs.warehouse.dbt_macros import dbt_model_sql
 

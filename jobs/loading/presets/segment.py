@@ -34,26 +34,28 @@ def _is_product_event_sql(event_column: str) -> str:
     return f"{_event_name_sql(event_column)} in ({names})"
 
 
-def _product_field_sql(json_column: str, field: str, *, fields_are_columns: bool = False) -> str:
+def _product_field_sql(event_json_column: str, field: str, *, event_fields_are_columns: bool = False) -> str:
     """Return the SQL of a product's field, read from an element of ``products`` or else from the event itself.
 
     Parameters
     ----------
-    json_column : str
+    event_json_column : str
         The column with the event's own fields as JSON.
-    fields_are_columns : bool
+    event_fields_are_columns : bool
         Whether the event's own fields are columns of the file instead.
     """
-    own = field if fields_are_columns else f"{json_column} ->> '{field}'"
+    own = field if event_fields_are_columns else f"{event_json_column} ->> '{field}'"
     return f"coalesce(element ->> '{field}', {own})"
 
 
-def _item_column_map(json_column: str, item_id_sql: str, *, fields_are_columns: bool = False) -> dict[str, str]:
+def _item_column_map(
+    event_json_column: str, item_id_sql: str, *, event_fields_are_columns: bool = False
+) -> dict[str, str]:
     names = {"title": "name", "brand": "brand", "category": "category", "price": "price"}
     return {
         "item_id": item_id_sql,
         **{
-            ours: _product_field_sql(json_column, theirs, fields_are_columns=fields_are_columns)
+            ours: _product_field_sql(event_json_column, theirs, event_fields_are_columns=event_fields_are_columns)
             for ours, theirs in names.items()
         },
         "updated_at": '"timestamp"',
@@ -137,7 +139,7 @@ SEGMENT = Preset(
             json_columns=("products",),
             unnested_list_sql="json_extract(products, '$[*]')",
             where_sql=f"{_is_product_event_sql('event')} and {_WAREHOUSE_ROW_ITEM_ID} is not null",
-            column_map=_item_column_map("", _WAREHOUSE_ROW_ITEM_ID, fields_are_columns=True),
+            column_map=_item_column_map("", _WAREHOUSE_ROW_ITEM_ID, event_fields_are_columns=True),
         ),
     ),
 )

@@ -13,7 +13,7 @@ from jobs.loading.presets.layout import FileLayout, Preset
 _TIME_FORMATS = ("%Y-%m-%d %H:%M:%S %z",)
 
 
-def _order_value_sql(column: str) -> str:
+def _value_of_whole_order_sql(column: str) -> str:
     """Return the SQL of a value of a whole order, which stands only in the order's first row."""
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Name")"""
 
@@ -48,14 +48,16 @@ _EARLIER_PRODUCT_COLUMNS = _ProductColumns(
 def _products_layout(usual_file_name: str, columns: _ProductColumns) -> FileLayout:
     """Return the layout of a product export with the given names of columns."""
 
-    def product_value_sql(column: str) -> str:
+    def value_of_whole_product_sql(column: str) -> str:
         # a value of a whole product stands only in the product's first row
         return f"""max(nullif(trim("{column}"), '')) over (partition by "{columns.handle}")"""
 
     options = ", ".join(
         f"""nullif(nullif(trim("Option{number} Value"), ''), 'Default Title')""" for number in (1, 2, 3)
     )
-    variant_name = f"""concat_ws(' - ', {product_value_sql("Title")}, nullif(concat_ws(' / ', {options}), ''))"""
+    variant_name = (
+        f"""concat_ws(' - ', {value_of_whole_product_sql("Title")}, nullif(concat_ws(' / ', {options}), ''))"""
+    )
     return FileLayout(
         table="items",
         usual_file_name=usual_file_name,
@@ -77,13 +79,15 @@ def _products_layout(usual_file_name: str, columns: _ProductColumns) -> FileLayo
         column_map={
             "item_id": f"""coalesce(nullif(trim("{columns.sku}"), ''), {variant_name})""",
             "title": variant_name,
-            "brand": product_value_sql("Vendor"),
-            "category": f"coalesce({product_value_sql('Product Category')}, {product_value_sql('Type')})",
-            "description": product_value_sql(columns.description),
+            "brand": value_of_whole_product_sql("Vendor"),
+            "category": (
+                f"coalesce({value_of_whole_product_sql('Product Category')}, {value_of_whole_product_sql('Type')})"
+            ),
+            "description": value_of_whole_product_sql(columns.description),
             "price": f'"{columns.price}"',
-            "available": f"case when lower({product_value_sql('Status')}) <> 'active' "
-            f"then {product_value_sql('Status')} "
-            f"when lower({product_value_sql(columns.published_online)}) = 'false' then 'unpublished' "
+            "available": f"case when lower({value_of_whole_product_sql('Status')}) <> 'active' "
+            f"then {value_of_whole_product_sql('Status')} "
+            f"when lower({value_of_whole_product_sql(columns.published_online)}) = 'false' then 'unpublished' "
             f"""when "{columns.inventory_tracker}" <> '' """
             f"""and lower("{columns.sells_without_stock}") not in ('continue', 'true') """
             f"""then "{columns.inventory_quantity}" else 'active' end""",
@@ -103,12 +107,13 @@ SHOPIFY_ORDERS = Preset(
             time_formats=_TIME_FORMATS,
             column_map={
                 # the e-mail address alone identifies a customer; it is hashed, because visitor ids are published
-                "visitor_id": f"sha256(lower({_order_value_sql('Email')}))",
+                "visitor_id": f"sha256(lower({_value_of_whole_order_sql('Email')}))",
                 "item_id": _LINE_ITEM,
                 "event_type": (
-                    f"case when {_order_value_sql('Cancelled at')} is null then 'purchase' else 'cancellation' end"
+                    f"case when {_value_of_whole_order_sql('Cancelled at')} is null then 'purchase' "
+                    "else 'cancellation' end"
                 ),
-                "event_at": _order_value_sql("Created at"),
+                "event_at": _value_of_whole_order_sql("Created at"),
                 "source_session_id": '"Name"',
             },
         ),
@@ -125,7 +130,7 @@ SHOPIFY_ORDERS = Preset(
                 "title": '"Lineitem name"',
                 "brand": '"Vendor"',
                 "price": '"Lineitem price"',
-                "updated_at": _order_value_sql("Created at"),
+                "updated_at": _value_of_whole_order_sql("Created at"),
             },
         ),
     ),

@@ -42,7 +42,7 @@ def _order_lines_sql(line_texts_sql: str) -> str:
     return f"list_transform({filled_texts}, lambda line: json_object({fields}))"
 
 
-def _order_value_sql(column: str) -> str:
+def _value_of_whole_order_sql(column: str) -> str:
     """Return the SQL of a value of a whole order, which may stand only in the order's first row."""
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Order Number")"""
 
@@ -90,10 +90,10 @@ _LINES_IN_ROWS = (
         required_columns=("Order Number", "Order Status", "Order Date", "Email (Billing)", "SKU", "Item Name"),
         optional_columns=("Product Id",),
         column_map={
-            "visitor_id": _HASHED_ADDRESS.format(address=_order_value_sql("Email (Billing)")),
+            "visitor_id": _HASHED_ADDRESS.format(address=_value_of_whole_order_sql("Email (Billing)")),
             "item_id": _LINE,
-            "event_type": _EVENT_TYPE.format(status=_order_value_sql("Order Status")),
-            "event_at": _order_value_sql("Order Date"),
+            "event_type": _EVENT_TYPE.format(status=_value_of_whole_order_sql("Order Status")),
+            "event_at": _value_of_whole_order_sql("Order Date"),
             "source_session_id": '"Order Number"',
         },
     ),
@@ -106,7 +106,7 @@ _LINES_IN_ROWS = (
             "item_id": _LINE,
             "title": '"Item Name"',
             "price": '"Item Cost"',
-            "updated_at": _order_value_sql("Order Date"),
+            "updated_at": _value_of_whole_order_sql("Order Date"),
         },
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.proposals.common_names import columns_with_names
-from jobs.loading.proposals.proposal_classes import KeyProposal, UserQuestion
+from jobs.loading.proposals.proposal_classes import FeedKeyProposal, UserQuestion
 from jobs.loading.proposals.samples import FileSample, TimeFacts
 
 MIN_TIME_SHARE = 0.9
@@ -15,7 +15,7 @@ UNMAPPED_COLUMNS_SHOWN = 20
 def first_unmapped_column(
     sample: FileSample, common_names: Sequence[str], mapped_columns: Collection[str]
 ) -> str | None:
-    """Return the first column that has one of the names, holds a value and is not mapped yet, or None."""
+    """Return the first column that has one of the common names, holds a value and is not mapped yet, or None."""
     unmapped_matches = (
         name
         for name in columns_with_names(sample.column_types, common_names)
@@ -25,7 +25,7 @@ def first_unmapped_column(
 
 
 def time_column(sample: FileSample, common_names: Sequence[str], *, accept_any_name: bool = False) -> str | None:
-    """Return the first column that has one of the names and holds times, or None.
+    """Return the first column that has one of the common names and holds times, or None.
 
     If there is none and ``accept_any_name`` is true, the file's only column of times is returned, whatever its name is.
     """
@@ -47,14 +47,14 @@ def _holds_times(time_facts: TimeFacts) -> bool:
     )
 
 
-def propose_column(sample: FileSample, key: str, column: str, note: str = "") -> KeyProposal:
-    """Propose a column of the file for a key, with evidence: counts and an example of its values, and a note."""
-    facts = sample.column_facts[column]
+def propose_column(sample: FileSample, raw_column: str, file_column: str, note: str = "") -> FeedKeyProposal:
+    """Propose a column of the file for a raw column, with evidence: counts and an example of its values, and a note."""
+    facts = sample.column_facts[file_column]
     missing = f", {sample.row_count - facts.value_count:,} missing" if facts.value_count < sample.row_count else ""
     evidence = (
         f"{facts.distinct_count:,} different in {sample.row_count:,} rows{missing}, such as '{facts.example}'{note}"
     )
-    return KeyProposal(key, column, evidence)
+    return FeedKeyProposal(raw_column, file_column, evidence)
 
 
 def time_evidence(facts: TimeFacts) -> str:
@@ -74,7 +74,7 @@ def time_evidence(facts: TimeFacts) -> str:
     )
 
 
-def propose_time_format(column: str, facts: TimeFacts) -> tuple[KeyProposal | None, tuple[UserQuestion, ...]]:
+def propose_time_format(column: str, facts: TimeFacts) -> tuple[FeedKeyProposal | None, tuple[UserQuestion, ...]]:
     """Propose the time format that a column needs; ask the user if several formats, or none, can read its values.
 
     Returns
@@ -91,9 +91,9 @@ def propose_time_format(column: str, facts: TimeFacts) -> tuple[KeyProposal | No
             f"'{unread.example}'. "
             "What is their format (DuckDB's strptime)?"
         )
-        return None, (UserQuestion(text, (KeyProposal("time_format", "%d.%m.%Y %H:%M", "an example"),)),)
+        return None, (UserQuestion(text, (FeedKeyProposal("time_format", "%d.%m.%Y %H:%M", "an example"),)),)
     answers = tuple(
-        KeyProposal(
+        FeedKeyProposal(
             "time_format",
             form,
             f"'{text}' is then {instant}; it reads {unread.readable_text_count:,} of {unread.sampled_text_count:,} "
@@ -109,9 +109,9 @@ def propose_time_format(column: str, facts: TimeFacts) -> tuple[KeyProposal | No
 
 
 def propose_columns_by_nextmart_names(
-    sample: FileSample, table: str, column_proposals: Sequence[KeyProposal]
-) -> list[KeyProposal]:
-    """Propose the file's columns that have the names of raw columns, for raw columns without a proposal.
+    sample: FileSample, table: str, column_proposals: Sequence[FeedKeyProposal]
+) -> list[FeedKeyProposal]:
+    """For each raw column without a proposal, propose the file's column that has the raw column's name.
 
     Without these proposals, the loader would load such columns by their names all the same.
     """
@@ -124,7 +124,7 @@ def propose_columns_by_nextmart_names(
     ]
 
 
-def unmapped_columns_remarks(sample: FileSample, column_proposals: Sequence[KeyProposal]) -> list[str]:
+def unmapped_columns_remarks(sample: FileSample, column_proposals: Sequence[FeedKeyProposal]) -> list[str]:
     """Return a remark that lists the file's columns that no proposal uses; no remark if all are used."""
     mapped = " ".join(proposal.value for proposal in column_proposals)
     unmapped = [name for name in sample.column_types if name not in mapped]

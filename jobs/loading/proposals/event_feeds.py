@@ -16,7 +16,7 @@ from jobs.loading.proposals.common_names import (
     SESSION_NAMES,
     columns_with_names,
 )
-from jobs.loading.proposals.proposal_classes import FeedProposal, KeyProposal, UserQuestion
+from jobs.loading.proposals.proposal_classes import FeedKeyProposal, FeedProposal, UserQuestion
 from jobs.loading.proposals.samples import FileSample
 from jobs.loading.report_text import share_text
 from jobs.warehouse.connection import quoted
@@ -28,20 +28,20 @@ IGNORED_MISSING_SHARE = 0.05
 
 
 def propose_events_feed(
-    sample: FileSample, reason: str, visitor_column: str, item_column: str, time_column: str
+    sample: FileSample, reason_for_kind: str, visitor_column: str, item_column: str, time_column: str
 ) -> FeedProposal:
     """Propose a feed of events for a file in which the columns of the visitor, the item and the time have been found.
 
     Parameters
     ----------
-    reason : str
+    reason_for_kind : str
         Why the rows are taken for events.
     """
     mapped_columns = {visitor_column, item_column, time_column}
     columns = [
-        propose_column(sample, "visitor_id", visitor_column, _visitor_note(sample, visitor_column)),
+        propose_column(sample, "visitor_id", visitor_column, _visitor_column_note(sample, visitor_column)),
         propose_column(sample, "item_id", item_column),
-        KeyProposal("event_at", time_column, time_evidence(sample.time_facts[time_column])),
+        FeedKeyProposal("event_at", time_column, time_evidence(sample.time_facts[time_column])),
     ]
     remarks: list[str] = []
     questions: list[UserQuestion] = []
@@ -66,12 +66,12 @@ def propose_events_feed(
     columns += propose_columns_by_nextmart_names(sample, "events", columns)
     time_format, time_questions = propose_time_format(time_column, sample.time_facts[time_column])
     return FeedProposal(
-        sample, "events", reason, column_proposals=tuple(columns), time_format=time_format,
+        sample, "events", reason_for_kind, column_proposals=tuple(columns), time_format=time_format,
         questions=(*time_questions, *questions), remarks=(*remarks, *unmapped_columns_remarks(sample, columns)),
     )  # fmt: skip
 
 
-def _visitor_note(sample: FileSample, visitor_column: str) -> str:
+def _visitor_column_note(sample: FileSample, visitor_column: str) -> str:
     if visitor_column in columns_with_names(sample.column_types, SESSION_NAMES):
         return "; no column names a visitor, so each session counts as a visitor"
     if visitor_column in columns_with_names(sample.column_types, ("email", "customer_email")):
@@ -81,7 +81,7 @@ def _visitor_note(sample: FileSample, visitor_column: str) -> str:
 
 def _propose_event_type(
     sample: FileSample, mapped_columns: set[str], questions: list[UserQuestion]
-) -> list[KeyProposal]:
+) -> list[FeedKeyProposal]:
     """Return a proposal for ``event_type``, if there is one: a column of the file, or an expression.
 
     The column is added to ``mapped_columns``. If there is no proposal, a question is added to ``questions``.
@@ -106,18 +106,18 @@ def _propose_event_type(
             cases = f"case when {quoted(quantity)}::double < 0 then 'return' else 'purchase' end"
             negative_count = sample.column_facts[quantity].negative_count
             return [
-                KeyProposal(
+                FeedKeyProposal(
                     "event_type", cases, f"{names}: orders; {negative_count:,} rows have a {quantity} below 0", True
                 )
             ]
-        return [KeyProposal("event_type", "'purchase'", f"the rows are of orders: {names}", True)]
+        return [FeedKeyProposal("event_type", "'purchase'", f"the rows are of orders: {names}", True)]
     rating = first_unmapped_column(sample, RATING_NAMES, mapped_columns)
     if rating:
-        return [KeyProposal("event_type", "'rating'", f"the rows are ratings: {rating}", True)]
+        return [FeedKeyProposal("event_type", "'rating'", f"the rows are ratings: {rating}", True)]
     questions.append(
         UserQuestion(
             "No column says what happened, so each event is a view. If all are something else, say what:",
-            (KeyProposal("map.event_type", "'purchase'", "", True),),
+            (FeedKeyProposal("map.event_type", "'purchase'", "", True),),
         )
     )
     return []
@@ -125,10 +125,11 @@ def _propose_event_type(
 
 def _propose_event_id(
     sample: FileSample, item_column: str, mapped_columns: set[str], remarks: list[str]
-) -> list[KeyProposal]:
+) -> list[FeedKeyProposal]:
     """Return a proposal for ``event_id``, if there is one: a column of the file, or an expression.
 
-    The column is added to ``mapped_columns``. For each column with such a name that is no id, a remark is added.
+    The column is added to ``mapped_columns``. For each column that is named like an id of events, but holds
+    no such ids, a remark is added to ``remarks``.
     """
     for name in columns_with_names(sample.column_types, EVENT_NAMES["event_id"]):
         if name in mapped_columns:
@@ -141,7 +142,7 @@ def _propose_event_id(
             evidence = (
                 f"{facts.distinct_count:,} different event_ids in {sample.row_count:,} rows: each row is an event"
             )
-            return [KeyProposal("event_id", f"{quoted(name)} || '-' || {quoted(item_column)}", evidence, True)]
+            return [FeedKeyProposal("event_id", f"{quoted(name)} || '-' || {quoted(item_column)}", evidence, True)]
         remarks.append(
             f"{name} is no event_id: {facts.distinct_count:,} different values in {sample.row_count:,} rows. "
             "Each row gets a hash of its values as its id"
@@ -159,4 +160,4 @@ def _missing_visitor_questions(sample: FileSample, visitor_column: str) -> list[
         "such rows, and stops if they are more than max_rejected_share (0.1). Leave them out, or set "
         "max_rejected_share under [vars]:"
     )
-    return [UserQuestion(text, (KeyProposal("where", f"{quoted(visitor_column)} is not null", "", True),))]
+    return [UserQuestion(text, (FeedKeyProposal("where", f"{quoted(visitor_column)} is not null", "", True),))]

@@ -25,7 +25,7 @@ from jobs.loading.proposals.common_names import (
     columns_with_names,
 )
 from jobs.loading.proposals.event_feeds import propose_events_feed
-from jobs.loading.proposals.proposal_classes import FeedProposal, KeyProposal, UserQuestion
+from jobs.loading.proposals.proposal_classes import FeedKeyProposal, FeedProposal, UserQuestion
 from jobs.loading.proposals.samples import FileSample
 
 MIN_CATALOGUE_ROWS = 20
@@ -59,8 +59,8 @@ def propose_feed_without_preset(sample: FileSample, item_column: str | None = No
     texts = [name for names in ITEM_COLUMN_NAMES.values() for name in columns_with_names(sample.column_types, names)]
     texts = [name for name in texts if name not in (visitor, item, time)]
     if visitor and item and time and not _is_catalogue(sample, item):
-        reason = f"events: it has a visitor ({visitor}), an item ({item}) and a time ({time})"
-        return propose_events_feed(sample, reason, visitor, item, time)
+        reason_for_kind = f"events: it has a visitor ({visitor}), an item ({item}) and a time ({time})"
+        return propose_events_feed(sample, reason_for_kind, visitor, item, time)
     remarks = []
     if visitor and item and time:
         remarks.append(
@@ -72,11 +72,11 @@ def propose_feed_without_preset(sample: FileSample, item_column: str | None = No
         item = item or next(iter(columns_with_names(sample.column_types, ("id", "code", "handle"))), None)
     if item and texts and not visitor:
         facts = sample.column_facts[item]
-        reason = (
+        reason_for_kind = (
             f"items: it has an item ({item}; {facts.distinct_count:,} different in {sample.row_count:,} rows) and what "
             f"describes it ({', '.join(dict.fromkeys(texts))}), but no visitor"
         )
-        feed = _propose_items_feed(sample, reason, item, None, {})
+        feed = _propose_items_feed(sample, reason_for_kind, item, None, {})
         return replace(feed, remarks=(*remarks, *feed.remarks))
     return _undecided_feed(sample, visitor, item, time)
 
@@ -101,23 +101,23 @@ def propose_catalogue_feed(events_feed: FeedProposal, excluded_columns: Mapping[
     by_key = {proposal.key: proposal for proposal in events_feed.column_proposals}
     if events_feed.kind != "events" or "item_id" not in by_key:
         return None
-    reason = "items: no file lists the items, so the catalogue is made of the items in the events"
+    reason_for_kind = "items: no file lists the items, so the catalogue is made of the items in the events"
     time = by_key["event_at"].value if "event_at" in by_key else None
-    return _propose_items_feed(events_feed.sample, reason, by_key["item_id"].value, time, excluded_columns)
+    return _propose_items_feed(events_feed.sample, reason_for_kind, by_key["item_id"].value, time, excluded_columns)
 
 
-def without_column(feed: FeedProposal, key: str, remark: str) -> FeedProposal:
-    """Return a feed whose map lacks one of nextmart's columns, ``key``; the remark says why it is left out."""
-    columns = tuple(proposal for proposal in feed.column_proposals if proposal.key != key)
-    if key in {name.lower() for name in feed.sample.column_types}:
+def without_column(feed: FeedProposal, raw_column: str, remark: str) -> FeedProposal:
+    """Return a feed whose map lacks the raw column ``raw_column``; the remark says why it is left out."""
+    columns = tuple(proposal for proposal in feed.column_proposals if proposal.key != raw_column)
+    if raw_column in {name.lower() for name in feed.sample.column_types}:
         # the map says null, because the loader would else load the column by its name
-        columns += (KeyProposal(key, "null", remark, True),)
+        columns += (FeedKeyProposal(raw_column, "null", remark, True),)
     return replace(feed, column_proposals=columns, remarks=(*feed.remarks, remark))
 
 
 def _propose_items_feed(
     sample: FileSample,
-    reason: str,
+    reason_for_kind: str,
     item_column: str,
     event_time_column: str | None,
     excluded_columns: Mapping[str, str],
@@ -132,7 +132,7 @@ def _propose_items_feed(
             columns.append(propose_column(sample, ours, theirs))
     has_title = any(proposal.key == "title" for proposal in columns)
     columns = [
-        KeyProposal("title", proposal.value, f"{proposal.evidence}; no column is named like a title")
+        FeedKeyProposal("title", proposal.value, f"{proposal.evidence}; no column is named like a title")
         if proposal.key == "description" and not has_title
         else proposal
         for proposal in columns
@@ -148,18 +148,18 @@ def _propose_items_feed(
     # if the item's id is the only other column, the time is left out: it would add rows without information
     if updated and len(columns) > 1:
         note = "; the newest row of an item counts" if event_time_column else ""
-        columns.append(KeyProposal("updated_at", updated, time_evidence(sample.time_facts[updated]) + note))
+        columns.append(FeedKeyProposal("updated_at", updated, time_evidence(sample.time_facts[updated]) + note))
         time_format, questions = propose_time_format(updated, sample.time_facts[updated])
     keys = {proposal.key for proposal in columns}
     # the map says null for these columns, because the loader would else load them by their names
     columns += [
-        KeyProposal(name.lower(), "null", text, True)
+        FeedKeyProposal(name.lower(), "null", text, True)
         for name, text in excluded_columns.items()
         if name.lower() in ITEM_COLUMN_NAMES and name.lower() not in keys
     ]
     columns += propose_columns_by_nextmart_names(sample, "items", columns)
     return FeedProposal(
-        sample, "items", reason, column_proposals=tuple(columns), time_format=time_format, questions=questions,
+        sample, "items", reason_for_kind, column_proposals=tuple(columns), time_format=time_format, questions=questions,
         remarks=(*remarks, *unmapped_columns_remarks(sample, columns)),
     )  # fmt: skip
 
@@ -180,7 +180,7 @@ def _undecided_feed(
         f"{' or '.join(missing)}. Items need an item_id, and a title to be understood. Its columns: "
         + ", ".join(f"{name} (such as '{facts.example}')" for name, facts in sample.column_facts.items())
         + "".join(f"; {text}" for text in no_times),
-        tuple(KeyProposal(f"map.{ours}", "THEIR_COLUMN", "") for ours in missing),
+        tuple(FeedKeyProposal(f"map.{ours}", "THEIR_COLUMN", "") for ours in missing),
     )
     return FeedProposal(sample, "", "not decided", column_proposals=tuple(known), questions=(question,))
 
@@ -207,7 +207,7 @@ def _is_catalogue(sample: FileSample, item_column: str) -> bool:
     """Tell whether a file is a catalogue: each row is another item, it has titles, and no column is typical of events.
 
     Without this test, a catalogue would be taken for events if its items have a date, and a seller in a column that is
-    named like one of visitors.
+    named like a column of visitors.
     """
     of_events = (*EVENT_NAMES["event_type"], *SESSION_NAMES, *ORDER_NAMES, *QUANTITY_NAMES, *RATING_NAMES)
     if columns_with_names(sample.column_types, [name for name in of_events if name != "type"]):

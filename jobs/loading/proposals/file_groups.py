@@ -54,7 +54,7 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
     given_path_of_file: dict[str, str] = {}
     problems = []
     for path in paths:
-        known, others = _files_by_known_ending(connection, path)
+        known, others = _files_with_and_without_known_ending(connection, path)
         problems += [f"{file}: its ending is not that of a format that nextmart reads" for file in others]
         for file in known:
             try:
@@ -73,7 +73,7 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
     return groups, problems
 
 
-def _files_by_known_ending(connection: Connection, path: str) -> tuple[list[str], list[str]]:
+def _files_with_and_without_known_ending(connection: Connection, path: str) -> tuple[list[str], list[str]]:
     """Return two sorted lists of the files that a path matches: those with known endings, and the others."""
     files = file_paths(connection, path)
     if not files:
@@ -86,9 +86,9 @@ def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
     """Return a key that files of one group share: folder, ending, and columns or else the name without numbers."""
     found = find_source_files(connection, LoadSource("events", file))[0]
     columns: Sequence[str] = ()
-    if found.kind == PARQUET:
+    if found.file_format == PARQUET:
         columns = tuple(column_types(connection, file, f"read_parquet([{literal(file)}])"))
-    elif found.kind == TEXT:
+    elif found.file_format == TEXT:
         beginning = first_bytes(file, found.compression)
         beginning = beginning.decode(likely_encoding(beginning) or "utf-8", errors="replace").encode()
         dialect = dialect_of_text(beginning, None, None)

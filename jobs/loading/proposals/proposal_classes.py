@@ -11,7 +11,7 @@ from jobs.warehouse.connection import quoted
 
 
 @dataclass(frozen=True)
-class KeyProposal:
+class FeedKeyProposal:
     """A proposed value of one key of a feed, with the evidence for it.
 
     Attributes
@@ -45,12 +45,12 @@ class UserQuestion:
     Attributes
     ----------
     text : str
-    answers : tuple of KeyProposal
-        Possible answers. They are written as comments, and the user removes the comment sign of the right one.
+    possible_answers : tuple of FeedKeyProposal
+        The user chooses one: they are written as comments, and the user removes the comment sign of the right one.
     """
 
     text: str
-    answers: tuple[KeyProposal, ...] = ()
+    possible_answers: tuple[FeedKeyProposal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class FeedProposal:
     sample : FileSample
     kind : str
         ``events`` or ``items``; empty if the columns don't tell.
-    reason : str
+    reason_for_kind : str
         Why the rows are taken for events or items.
     preset : Preset, optional
     layout : FileLayout, optional
         The layout of the preset that fits the file.
-    column_proposals : tuple of KeyProposal
+    column_proposals : tuple of FeedKeyProposal
         The feed's map: a proposal for each raw column.
-    time_format : KeyProposal, optional
+    time_format : FeedKeyProposal, optional
     questions : tuple of UserQuestion
     remarks : tuple of str
         Notes on columns and rows that are left out, and why.
@@ -79,11 +79,11 @@ class FeedProposal:
 
     sample: FileSample
     kind: str
-    reason: str
+    reason_for_kind: str
     preset: Preset | None = None
     layout: FileLayout | None = None
-    column_proposals: tuple[KeyProposal, ...] = ()
-    time_format: KeyProposal | None = None
+    column_proposals: tuple[FeedKeyProposal, ...] = ()
+    time_format: FeedKeyProposal | None = None
     questions: tuple[UserQuestion, ...] = ()
     remarks: tuple[str, ...] = ()
     trial: FeedTrial | None = field(default=None, compare=False)

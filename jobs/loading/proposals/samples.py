@@ -139,7 +139,7 @@ def take_sample(connection: Connection, file_patterns: tuple[str, ...], path: st
     """
     source = LoadSource("events", path, column_map={name: name for name in ALL_NAMES})
     file = find_source_files(connection, source)[0]
-    form = _text_file_options(file) if file.kind == TEXT else _FileOptions(ReadOptions())
+    form = _text_file_options(file) if file.file_format == TEXT else _FileOptions(ReadOptions())
     source = replace(source, read_options=form.read_options)
     types, remarks = _copy_rows(connection, source, temp_table)
     rows = count_rows(connection, temp_table)

@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from jobs.loading.proposals.proposal_classes import FeedProposal, KeyProposal, UserQuestion
-from jobs.loading.proposals.settings import OPTION, QUESTION, SET, SettingProposal
+from jobs.loading.proposals.proposal_classes import FeedKeyProposal, FeedProposal, UserQuestion
+from jobs.loading.proposals.proposed_settings import OPTION, QUESTION, SET, SettingProposal
 from jobs.loading.report_text import report_lines, report_warnings
 
 HEADER = """\
@@ -12,8 +12,8 @@ HEADER = """\
 # the files don't answer. Change what is wrong, then start `nextmart load --check`.
 """
 _LINE_WIDTH = 118
-_STATUS_MARKS = {SET: " ", OPTION: " Optional: ", QUESTION: "? "}
-"""Status of a proposed setting -> mark between the # and the evidence in its comment."""
+_PREFIX_AFTER_HASH = {SET: " ", OPTION: " Optional: ", QUESTION: "? "}
+"""Status of a proposed setting -> what stands between the # and the evidence in its comment."""
 
 
 def toml_value(value: Any) -> str:
@@ -62,7 +62,7 @@ def _settings_lines(settings: Iterable[SettingProposal]) -> list[str]:
     for setting in settings:
         line = f"{setting.key} = {toml_value(setting.value)}"
         if setting.evidence != said:
-            lines += _comment_lines(setting.evidence, _STATUS_MARKS[setting.status])
+            lines += _comment_lines(setting.evidence, _PREFIX_AFTER_HASH[setting.status])
         lines.append(line if setting.status == SET else f"# {line}")
         said = setting.evidence
     return lines
@@ -72,7 +72,7 @@ def _feed_lines(name: str, feed: FeedProposal) -> list[str]:
     """Return the lines of a feed's table in TOML; if the feed can't be loaded yet, all are comments."""
     sample = feed.sample
     looked_at = f"all {sample.row_count:,} rows" if sample.has_all_rows else f"the first {sample.row_count:,} rows"
-    comments = [*_comment_lines(f"{sample.sampled_path}: {feed.reason}. Looked at: {looked_at}.")]
+    comments = [*_comment_lines(f"{sample.sampled_path}: {feed.reason_for_kind}. Looked at: {looked_at}.")]
     for remark in (*sample.remarks, *feed.remarks):
         comments += _comment_lines(remark)
     settings = [f"[feeds.{name}]", f"kind = {toml_value(feed.kind or 'events or items?')}"]
@@ -84,7 +84,11 @@ def _feed_lines(name: str, feed: FeedProposal) -> list[str]:
     if feed.time_format:
         settings += _comment_lines(feed.time_format.evidence)
         settings.append(f"time_format = {toml_value(feed.time_format.value)}")
-    of_map = [question for question in feed.questions if any(each.key.startswith("map.") for each in question.answers)]
+    of_map = [
+        question
+        for question in feed.questions
+        if any(each.key.startswith("map.") for each in question.possible_answers)
+    ]
     for question in feed.questions:
         if question not in of_map:
             settings += _question_lines(question)
@@ -111,7 +115,7 @@ def _option_lines(feed: FeedProposal) -> list[str]:
     return lines
 
 
-def _map_lines(column_proposals: Collection[KeyProposal]) -> list[str]:
+def _map_lines(column_proposals: Collection[FeedKeyProposal]) -> list[str]:
     lines = []
     for proposal in column_proposals:
         lines += _comment_lines(proposal.evidence)
@@ -121,7 +125,7 @@ def _map_lines(column_proposals: Collection[KeyProposal]) -> list[str]:
 
 def _question_lines(question: UserQuestion) -> list[str]:
     lines = _comment_lines(question.text, "? ")
-    for answer in question.answers:
+    for answer in question.possible_answers:
         evidence = f"  # {_one_line(answer.evidence)}" if answer.evidence else ""
         lines.append(f"# {answer.key.removeprefix('map.')} = {toml_value(answer.value)}{evidence}")
     return lines
@@ -143,8 +147,8 @@ def _trial_lines(feed: FeedProposal) -> list[str]:
     return lines
 
 
-def _comment_lines(text: str, mark: str = " ") -> list[str]:
-    """Return a text as comment lines of limited width; the first line begins with ``#`` and ``mark``."""
+def _comment_lines(text: str, prefix_after_hash: str = " ") -> list[str]:
+    """Return a text as comment lines of limited width; the first line begins with ``#`` and ``prefix_after_hash``."""
     lines, line = [], ""
     for word in _one_line(text).split(" "):
         if line and len(line) + len(word) + 1 > _LINE_WIDTH - 2:
@@ -153,7 +157,7 @@ def _comment_lines(text: str, mark: str = " ") -> list[str]:
         else:
             line = f"{line} {word}" if line else word
     lines.append(line)
-    first = f"#{mark}{lines[0]}"
+    first = f"#{prefix_after_hash}{lines[0]}"
     return [first, *(f"# {each}" for each in lines[1:])]
 
 

@@ -9,7 +9,7 @@ from jobs.loading.source_report import SourceReport
 
 PURCHASE_WORDS = frozenset({"purchase", "purchased", "order", "orders", "buy", "bought", "transaction", "sale", "sold"})
 HISTORY_TYPES = PURCHASE_WORDS | {"rating", "review", "return", "cancellation"}
-"""Event types that record no browsing: if a shop has no others, its events form no browsing sessions."""
+"""Event types that record no browsing: if all of a shop's events are of such types, they form no browsing sessions."""
 SET: Final = "set"
 OPTION: Final = "option"
 QUESTION: Final = "question"
@@ -45,7 +45,7 @@ def propose_settings(feeds: Collection[FeedProposal]) -> list[SettingProposal]:
     event_feeds = [feed for feed in feeds if feed.kind == "events" and feed.trial]
     item_feeds = [feed for feed in feeds if feed.kind == "items" and feed.trial]
     settings = _model_settings(item_feeds) if event_feeds else []
-    settings += _history_settings(event_feeds)
+    settings += _sequence_and_weight_settings(event_feeds)
     reports = [feed.trial.report for feed in item_feeds if feed.trial]
     return settings + _price_settings(reports) + _availability_settings(reports)
 
@@ -64,7 +64,7 @@ def _model_settings(item_feeds: Collection[FeedProposal]) -> list[SettingProposa
     return [SettingProposal("", "models", ["popularity", "bert4rec"], evidence, SET)]
 
 
-def _history_settings(event_feeds: Collection[FeedProposal]) -> list[SettingProposal]:
+def _sequence_and_weight_settings(event_feeds: Collection[FeedProposal]) -> list[SettingProposal]:
     reports = [(feed.trial.report, feed.trial.returning_visitor_count) for feed in event_feeds if feed.trial]
     types: dict[str, int] = {}
     for report, _ in reports:
