@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.families import Family
 
 
-class ArmSettings(BaseModel):
+class ArmsSettings(BaseModel):
     """An experiment, as the table ``[arms]`` of ``nextmart.toml`` describes it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
@@ -14,7 +14,7 @@ class ArmSettings(BaseModel):
     """Share of visitors who are in the control: a hash of `visitor_id` and `salt` chooses them, so that each visitor
     stays in the same arm."""
     control_model: Family = "popularity"
-    """Family that makes the control's lists: `popularity` gives the popular items of the night, another one of
-    `models` its newest model's lists."""
+    """Family that makes the control's lists: `popularity` gives the night's popular items; another family of `models`
+    gives the lists of its newest model."""
     salt: str = Field("nextmart", max_length=200)
-    """Any text; another text draws the control anew."""
+    """Any text; with another text, other visitors are in the control."""

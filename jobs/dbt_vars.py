@@ -15,9 +15,9 @@ import duckdb
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
+from jobs.allowed_setting_values import allowed_values_in_words
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.files import project_folder
-from jobs.setting_types import allowed_values_in_words
 
 EVENT_IDENTITIES = (["event_id"], ["event_id", "item_id"])
 """The values that the dbt var ``event_identity`` may have: the columns that make two rows the same event."""
@@ -127,7 +127,7 @@ class EmbeddingModel(BaseModel):
     """Price in US dollars for each million tokens; unset: the price is unknown."""
 
     @property
-    def key_by_column(self) -> dict[str, str | int]:
+    def values_of_key_columns(self) -> dict[str, str | int]:
         """The values that identify the model's rows in ``ml.embeddings``: column -> value, to be bound in a query."""
         return {"embedding_model": self.name, "dimensions": self.dimensions}
 
@@ -219,7 +219,7 @@ def default_vars() -> dict[str, Any]:
     return dict(yaml.load(text, Loader=yaml.CSafeLoader)["vars"])
 
 
-def check_configured_vars(configured_vars: Mapping[str, Any]) -> dict[str, Any]:
+def check_and_complete_vars(configured_vars: Mapping[str, Any]) -> dict[str, Any]:
     """Check the vars that the user has set, and return them as dbt gets them.
 
     The user's entries of ``embedding_models`` are added to the default entries. A date or time of TOML becomes its
@@ -268,14 +268,14 @@ def all_vars(configured_vars: Mapping[str, Any]) -> AllDbtVars:
     try:
         dbt_vars = AllDbtVars(**{**default_vars(), **configured_vars})
     except ValidationError as error:
-        raise UsageError("\n".join(_var_error(problem) for problem in error.errors())) from error
+        raise UsageError("\n".join(_describe_var_error(problem) for problem in error.errors())) from error
     for name, entry in dbt_vars.embedding_models.items():
         _embedding_model(name, entry)
     _ = dbt_vars.chosen_embedding_model  # the property raises an error if `embedding_models` has no such entry
     return dbt_vars
 
 
-def _var_error(pydantic_error: Mapping[str, Any]) -> str:
+def _describe_var_error(pydantic_error: Mapping[str, Any]) -> str:
     name = ".".join(str(part) for part in pydantic_error["loc"])
     return (
         f"setting 'vars.{name}': {pydantic_error['msg'].removeprefix('Value error, ')} "
@@ -295,10 +295,12 @@ def _embedding_model(name: str, entry: Mapping[str, Any]) -> EmbeddingModel:
     try:
         return EmbeddingModel(**{"name": name, "model": name, **entry})
     except ValidationError as error:
-        raise UsageError("\n".join(_entry_error(problem, name) for problem in error.errors())) from error
+        raise UsageError(
+            "\n".join(_describe_embedding_model_error(problem, name) for problem in error.errors())
+        ) from error
 
 
-def _entry_error(pydantic_error: Mapping[str, Any], entry_name: str) -> str:
+def _describe_embedding_model_error(pydantic_error: Mapping[str, Any], entry_name: str) -> str:
     key = ".".join(str(part) for part in pydantic_error["loc"])
     name = f"setting 'vars.embedding_models.{entry_name}.{key}'"
     if pydantic_error["type"] == "extra_forbidden":

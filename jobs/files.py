@@ -61,7 +61,7 @@ def require_disk_space(folder: Path, needed_bytes: int, purpose: str, consequenc
         )
 
 
-def lock_against_writers(file: IO[Any]) -> bool:
+def lock_against_writers(open_file: IO[Any]) -> bool:
     """Take the lock of a DuckDB reader on a file that is open for reading, until this process closes the file.
 
     Meanwhile no process can open the file with DuckDB for writing. No DuckDB connection of this process may have the
@@ -76,7 +76,7 @@ def lock_against_writers(file: IO[Any]) -> bool:
         import fcntl  # Windows lacks this module
 
         try:
-            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.lockf(open_file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             return False
     return True

@@ -44,7 +44,7 @@ class PlacementSettings(BaseModel):
     the visitor as `visitor.COLUMN`: `"category like 'Skin%' and price < 50 and country = visitor.country"`."""
     visitors: Sql | None = None
     """SQL condition over columns and attributes of visitors: only visitors for whom it is true get a list. Unset: all
-    who are no bots."""
+    visitors who are no bots."""
     exclude: ExcludeSettings | None = None
     """Leaves out items with which the visitor had certain events lately, such as purchases in the last 90 days:
     `{ event_types = ["purchase"], days = 90 }`."""
@@ -56,8 +56,9 @@ class PlacementSettings(BaseModel):
     one_per_variant: bool = False
     """Whether only one of several variants of an item (`catalog.item_variants`) is listed."""
     boost: Sql | None = None
-    """SQL number over the item and the visitor. An item's rank score is `boost / (60 + rank)`, with its rank by the
-    model among the items that the rules allow; the list is filled by rank score. Null counts as 1."""
+    """SQL expression that computes a number from columns of the item and the visitor. An item's rank score is
+    `boost / (60 + rank)`, with its rank by the model among the items that the rules allow; the list is filled by rank
+    score. Null counts as 1."""
     pins: dict[Rank, Annotated[str, Field(min_length=1)]] = {}
     """Items at given ranks, for visitors to whom the other rules allow them: `{ 1 = "sku-000042" }`."""
     slots: dict[Rank, Sql] = {}

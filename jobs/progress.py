@@ -27,27 +27,27 @@ class ReportProgress(Protocol):
 
 def say(text: str) -> None:
     """Write a line for people to stderr, without control characters and secrets: progress, a warning or an error."""
-    print(printable(redact(text)), file=sys.stderr, flush=True)  # noqa: T201
+    print(without_control_characters(redact(text)), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def print_result(text: str) -> None:
     """Write a result to stdout, without control characters and secrets."""
-    print(printable(redact(text)), flush=True)  # noqa: T201
+    print(without_control_characters(redact(text)), flush=True)  # noqa: T201
 
 
-def printable(text: str) -> str:
+def without_control_characters(text: str) -> str:
     """Return ``text`` with its control characters replaced: they could move a terminal's cursor or hide other text."""
     return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
 
 
 def on_one_line(text: str) -> str:
-    """Return ``text`` as printable text on one line, so that a part of it can't look like a line of nextmart's own."""
-    return printable(" ".join(text.split()))
+    """Return ``text`` on one line, without control characters, so that no part of it looks like a line of nextmart."""
+    return without_control_characters(" ".join(text.split()))
 
 
-def stage_line(stage_name: str, counts: str, seconds: float) -> str:
-    """Return a line for people on a stage of a build that has ended: its name, what it counted, and its seconds."""
-    return f"{stage_name:<17}{counts:<50}{seconds:>7.1f} s"
+def stage_line(stage_name: str, counts_text: str, seconds: float) -> str:
+    """Return a line about a finished stage of a build: the stage's name, what it counted, and its seconds."""
+    return f"{stage_name:<17}{counts_text:<50}{seconds:>7.1f} s"
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from jobs.attachments import AttachedDatabase
+from jobs.attached_database_settings import AttachedDatabase
 
 SCHEMA_NAME = r"^[A-Za-z_][A-Za-z0-9_]{0,51}$"
 """Pattern of a schema's name: PostgreSQL allows 63 characters, and a swap of schemas adds up to ten to the name."""

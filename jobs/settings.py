@@ -23,14 +23,14 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from jobs.arm_settings import ArmSettings
-from jobs.attachments import AttachedDatabase
-from jobs.dbt_vars import JobVars, all_vars, check_configured_vars, default_vars
+from jobs.allowed_setting_values import allowed_values_in_words
+from jobs.arm_settings import ArmsSettings
+from jobs.attached_database_settings import AttachedDatabase
+from jobs.dbt_vars import JobVars, all_vars, check_and_complete_vars, default_vars
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.families import Family
 from jobs.placement_settings import ExcludeSettings, PlacementSettings, require_valid_placement_names
 from jobs.publish_targets import PublishTarget, require_valid_target_names
-from jobs.setting_types import allowed_values_in_words
 
 FILE_NAME = "nextmart.toml"
 PREFIX = "NEXTMART_"
@@ -41,7 +41,7 @@ NOT_SETTINGS = {
 """Environment variables that begin with ``NEXTMART_`` but are no settings, each with its meaning."""
 
 
-class PromptPrice(BaseModel):
+class LanguageModelPrices(BaseModel):
     """Prices of a language model that a service fine-tunes, in US dollars for each million tokens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     """Folder of dbt's artefacts and log, of training checkpoints, and of experiments' reports."""
     wait_seconds: float = Field(0, ge=0, allow_inf_nan=False)
     """How many seconds a command, or a `dbt build` typed by hand, waits while another process holds the warehouse;
-    `--wait` says it for one command. 0: the command fails at once, and names that process."""
+    `--wait` sets it for one command. 0: the command fails at once, and names that process."""
 
     # --- Publishing ---
     published_mode: str | None = Field(None, pattern=r"^0?[4-7][0-7]{2}$")
@@ -90,9 +90,9 @@ class Settings(BaseSettings):
     """Owner of the published file: `"user"`, `"user:group"` or `":group"`. Unset: owner and group of the file that it
     replaces."""
     max_shrink_share: float = Field(0.2, ge=0, le=1)
-    """Largest share by which these may be fewer than in the published file that is live: visitors with lists, rows of
-    lists, recommendable items, rows of similar items. Beyond it nothing is published, unless the command says
-    `--allow-shrink`."""
+    """Largest share by which each of four counts may be lower than in the published file that is live: visitors with
+    lists, rows of lists, recommendable items, and rows of similar items. Beyond it nothing is published, unless the
+    command says `--allow-shrink`."""
     max_lost_popularity_share: float = Field(0.5, ge=0, le=1)
     """Largest share by which the sum of `popular_items.score` may be lower than in the live file: events are missing
     then. Events that `nextmart forget` has deleted don't count."""
@@ -127,8 +127,8 @@ class Settings(BaseSettings):
     backup_folder: Path = Path("backups")
     """Folder of the copies of the warehouse: best on another disk."""
     compact_free_share: float = Field(0.5, gt=0, le=1)
-    """Share of the warehouse file that may be free before the file is compacted, by night at most every seventh time.
-    A file below 64 MB never is. 1: never."""
+    """The file is compacted if at least this share of it is free: by `nextmart maintain`, and at the end of a night,
+    but then at most every seventh night. A file below 64 MB is never compacted. 1: no file is."""
     job_runs_kept: int = Field(400, ge=10)
     """The number of newest runs of each job that `ml.job_runs` keeps. Runs that cost money always stay."""
     metrics_kept: int = Field(100, ge=1)
@@ -188,7 +188,7 @@ class Settings(BaseSettings):
     prompt_max_cost: float | None = Field(None, ge=0)
     """The most US dollars that all models of one job (train, evaluate, recommend, experiment) may spend together on the
     provider `openai` of the family `llmseqprompt`. Unset: nothing is bought, and the error states the cost."""
-    prompt_prices: dict[str, PromptPrice] = {}
+    prompt_prices: dict[str, LanguageModelPrices] = {}
     """Prices by base model; they replace those of `jobs/language_models/prices.py`."""
 
     # --- Evaluation ---
@@ -210,7 +210,7 @@ class Settings(BaseSettings):
     runs_kept: int = Field(3, ge=1, le=1_000_000)
     """The number of newest runs of the recommend job whose rows `ml.recommendations` keeps for comparison."""
 
-    arms: ArmSettings | None = None
+    arms: ArmsSettings | None = None
     """An experiment: a share of visitors gets other lists, in all placements, so that one can tell what the model is
     worth: the table `[arms]` (below). Unset: everybody gets the model's lists."""
 
@@ -220,7 +220,8 @@ class Settings(BaseSettings):
     `[placements.NAME]` (below)."""
     variant_column: str | None = Field(None, min_length=1)
     """Column or attribute of items in which variants of one item have the same value, such as `"parent_sku"`, for
-    `one_per_variant`. Unset: brands, titles without colours and sizes, and embeddings tell."""
+    `one_per_variant`. Unset: brands, titles without colours and sizes, and embeddings tell which items are
+    variants."""
     variant_min_cosine: float = Field(0.8, ge=0, le=1)
     """Least cosine between the embeddings of two items that are variants by their titles and brands."""
 
@@ -306,7 +307,7 @@ class Settings(BaseSettings):
     @field_validator("vars")
     @classmethod
     def _check_and_complete_vars(cls, configured_vars: dict[str, Any]) -> dict[str, Any]:
-        return check_configured_vars(configured_vars)
+        return check_and_complete_vars(configured_vars)
 
     @classmethod
     def settings_customise_sources(
@@ -427,12 +428,14 @@ def _describe_error(pydantic_error: Mapping[str, Any], overrides: Collection[str
         return message
     of_price = location[0] == "prompt_prices" and len(location) == 3
     if pydantic_error["type"] == "extra_forbidden" and of_price:
-        return f"{origin}unknown setting '{name}': {nearest_name_hint(str(location[2]), PromptPrice.model_fields)}"
+        return (
+            f"{origin}unknown setting '{name}': {nearest_name_hint(str(location[2]), LanguageModelPrices.model_fields)}"
+        )
     if pydantic_error["type"] == "extra_forbidden" and location[0] == "arms":
-        return f"{origin}unknown setting '{name}': {nearest_name_hint(str(location[1]), ArmSettings.model_fields)}"
+        return f"{origin}unknown setting '{name}': {nearest_name_hint(str(location[1]), ArmsSettings.model_fields)}"
     says_what_is_allowed = pydantic_error["type"] == "value_error"
     words = allowed_values_in_words(
-        *((PromptPrice, location[2:]) if of_price else (Settings, location)), mention_null=False
+        *((LanguageModelPrices, location[2:]) if of_price else (Settings, location)), mention_null=False
     )
     allowed = "" if says_what_is_allowed else f"; allowed: {words}"
     return f"{origin}setting '{name}': {message} (got {pydantic_error['input']!r}){allowed}"

@@ -104,7 +104,7 @@ def load_command(
         ):
             reports = load(connection, sources, run_record, rules)
     texts = load_summary_lines(run_record.detail, reports, was_rolled_back=check_only)
-    print_outcome(run_record.summary(), "\n".join(texts) or "nothing is new", as_json)
+    print_outcome(run_record.as_dictionary(), "\n".join(texts) or "nothing is new", as_json)
     if run_record.status == "unusable":
         sys.exit(1)
 

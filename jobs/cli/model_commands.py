@@ -109,7 +109,7 @@ def experiment_command(
         job_run(connection, "experiment") as run_record,
     ):
         text = run_experiment(connection, settings, run_record, spec, folder, max_cost)
-    print_outcome(run_record.summary(), text, as_json)
+    print_outcome(run_record.as_dictionary(), text, as_json)
     if run_record.status == "incomplete":
         sys.exit(1)
 

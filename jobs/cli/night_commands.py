@@ -127,7 +127,7 @@ def _build_and_publish(
     run_dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     if full_refresh:
         with open_warehouse(
-            _with_longer_wait(settings), view_schemas=(), is_first_opening_of_command=False
+            _with_longer_wait(settings), searched_view_schemas=(), is_first_opening_of_command=False
         ) as connection:
             record_full_refresh(connection)
     return _publish(_with_longer_wait(settings), allow_shrink=allow_shrink, is_first_opening_of_command=False)
@@ -152,7 +152,9 @@ def _publish(
     started_at = monotonic()
     with (
         open_warehouse(
-            settings, view_schemas=("recommendations",), is_first_opening_of_command=is_first_opening_of_command
+            settings,
+            searched_view_schemas=("recommendations",),
+            is_first_opening_of_command=is_first_opening_of_command,
         ) as connection,
         job_run(connection, "publish") as run_record,
     ):
@@ -160,7 +162,7 @@ def _publish(
         say(stage_line("publish", f"{run_record.rows_out:,} rows, verified", monotonic() - started_at))
         targets = {**targets_by_setting(settings.publish), **extra_targets}
         run_record.detail["targets"] = copy_to_targets(settings.published.resolve(), targets)
-    return run_record.summary()
+    return run_record.as_dictionary()
 
 
 @app.command("demo")

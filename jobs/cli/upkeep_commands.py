@@ -76,7 +76,7 @@ def forget_command(
     ]
     lines += report.terminal_lines(person.id_type) if report else []
     summary = {
-        **run_record.summary(), "copies": copies.as_dictionary(), "targets": targets,
+        **run_record.as_dictionary(), "copies": copies.as_dictionary(), "targets": targets,
         "report": report.as_dictionary() if report else None,
     }  # fmt: skip
     print_outcome(summary, "\n".join([*lines, *copies.terminal_lines()]), as_json)

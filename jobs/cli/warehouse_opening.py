@@ -20,7 +20,7 @@ def open_warehouse(
     settings: Settings,
     databases_to_attach: Iterable[str] = (),
     *,
-    view_schemas: Collection[str] | None = None,
+    searched_view_schemas: Collection[str] | None = None,
     is_first_opening_of_command: bool = True,
     create_if_missing: bool = False,
 ) -> Iterator[Connection]:
@@ -30,7 +30,7 @@ def open_warehouse(
     ----------
     databases_to_attach : iterable of str
         Names of databases of the setting ``[attach]`` that are attached; those that views read are attached too.
-    view_schemas : collection of str, optional
+    searched_view_schemas : collection of str, optional
         If given, only views in these schemas decide which databases are attached.
     is_first_opening_of_command : bool
         Whether the command has not opened the warehouse before. Only the first opening warns of a clock that jumped.
@@ -52,7 +52,7 @@ def open_warehouse(
             prepare_warehouse(connection)
             if is_first_opening_of_command and (warning := clock_warning(connection, now())):
                 say(warning)
-            attach_needed_databases(connection, settings.attach, databases_to_attach, view_schemas)
+            attach_needed_databases(connection, settings.attach, databases_to_attach, searched_view_schemas)
             # a signal interrupts the query, which would go on in DuckDB's threads, so that the next query had to wait
             with name_databases_in_errors(connection), call_on_signal(connection.interrupt):
                 yield connection

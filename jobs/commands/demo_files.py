@@ -12,7 +12,7 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.files import remove_database
 from jobs.warehouse.connection import Connection, connect
-from jobs.warehouse.own_tables import is_own_table
+from jobs.warehouse.warehouse_tables import is_warehouse_table
 
 WORK_FOLDER: Final = ".nextmart-demo"
 """The name of a demo's work folder; a real shop in the same folder has a work folder of another name."""
@@ -51,7 +51,7 @@ def _ids_of_publish_runs(connection: Connection, warehouse: Path) -> set[str]:
     """Return the ids of the runs that published a demo's tables; raise NextmartError if the warehouse is no demo."""
     if connection.execute("select count(*) from duckdb_tables()").fetchone() == (0,):
         return set()  # the demo was killed before it wrote anything
-    if not is_own_table(connection, "ml", "job_runs"):
+    if not is_warehouse_table(connection, "ml", "job_runs"):
         raise _error_about_file_of_no_demo(warehouse, "nextmart has never run in it")
     runs = connection.execute("select job, run_id from ml.job_runs").fetchall()
     if runs and "demo" not in {job for job, _ in runs}:

@@ -22,7 +22,7 @@ from jobs.loading.proposals.proposed_settings import QUESTION, SettingProposal, 
 from jobs.loading.proposals.samples import FileSample, mean_distinct_values_per_item, take_sample, with_value_facts
 from jobs.loading.proposals.toml_text import settings_file_text
 from jobs.loading.proposals.trials import layout_keeps_rows, try_feed
-from jobs.progress import printable
+from jobs.progress import without_control_characters
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
 
 MAX_TEXTS_PER_ITEM = 1.5
@@ -84,7 +84,7 @@ class InitProposal:
             lines.append(f"  {name:<20} {feed.kind or '?':<7} {files}: {feed.reason_for_kind}")
         lines += [f"  left out: {problem}" for problem in self.problems_of_left_out_files]
         # line ends in names are replaced, so that a name can't add lines that look like nextmart's own
-        return [printable(" ".join(line.splitlines())) for line in lines]
+        return [without_control_characters(" ".join(line.splitlines())) for line in lines]
 
 
 def make_init_proposal(paths: Iterable[str]) -> InitProposal:

@@ -35,7 +35,7 @@ from jobs.loading.report_text import report_warnings
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import LoadRules, LoadSource
 from jobs.loading.staging_rules import staging_rules
-from jobs.progress import printable
+from jobs.progress import without_control_characters
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, prepare_within_transaction, rolled_back_transaction, transaction
 from jobs.warehouse.job_runs import JobRun
@@ -189,7 +189,7 @@ def _read_sources(
     files_to_load_of_feeds = [find_files_to_load(connection, feed) for feed in feeds]
     for each in files_to_load_of_feeds:
         for note in each.notes:
-            say_once(printable(feed_message(each.feed, note)), printed_notes)
+            say_once(without_control_characters(feed_message(each.feed, note)), printed_notes)
         _require_new_rows(each, has_rows=bool(each.files or each.feed.attached_table))
         if can_append_directly(
             connection, each.feed.settings.kind, [file_on_disk.size_bytes for file_on_disk in each.files]
@@ -200,7 +200,10 @@ def _read_sources(
         _require_new_rows(each, has_rows=any(batch.arrivals for batch in of_feed))
         for name in missing_attributes([batch.arrivals.attribute_choice for batch in of_feed if batch.arrivals]):
             say_once(
-                printable(feed_message(each.feed, f"attributes: the new files have no column '{name}'")), printed_notes
+                without_control_characters(
+                    feed_message(each.feed, f"attributes: the new files have no column '{name}'")
+                ),
+                printed_notes,
             )
         batches += of_feed
     for batch in batches:
@@ -318,7 +321,7 @@ def _append_rows_still_in_files(
     except (duckdb.Error, FilesChangedError) as error:
         raise DirectAppendError from error
     for note in appended.notes:
-        say_once(printable(feed_message(batch.feed, note) if batch.feed else note), printed_notes)
+        say_once(without_control_characters(feed_message(batch.feed, note) if batch.feed else note), printed_notes)
     return replace(batch, arrivals=appended)
 
 

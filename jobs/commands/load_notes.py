@@ -1,7 +1,7 @@
 """Prints notes on feeds and their rows while `nextmart load` runs; the same note is printed once."""
 
 from jobs.loading.feed_rows import RowBatch
-from jobs.progress import printable, say
+from jobs.progress import say, without_control_characters
 
 UNREADABLE_EXAMPLES = 5
 
@@ -20,10 +20,10 @@ def say_notes(batch: RowBatch, printed_notes: set[tuple[str, str]]) -> None:
         kept = " that `where` keeps" if feed.settings.where else ""
         file_names = [each.file_on_disk.feed_file.masked_path for each in batch.files]
         for name in file_names or [f"the table {feed.attached_table}"]:
-            say_once(printable(f"feed {feed.name}: {name} has no rows{kept}"), printed_notes)
+            say_once(without_control_characters(f"feed {feed.name}: {name} has no rows{kept}"), printed_notes)
         return
     for note in arrivals.notes:
-        say_once(printable(note), printed_notes, arrivals.source.table)
+        say_once(without_control_characters(note), printed_notes, arrivals.source.table)
     if arrivals.unreadable_count:
         name = f"feed {feed.name}, {arrivals.source.path}" if feed else arrivals.source.path
         say_once(

@@ -5,7 +5,7 @@ from typing import Any
 
 from jobs.loading.report_text import report_lines, report_warnings
 from jobs.loading.source_report import SourceReport
-from jobs.progress import printable
+from jobs.progress import without_control_characters
 
 FILES_SHOWN = 3
 
@@ -47,7 +47,7 @@ def _source_summary(
     if "feed" in source_entry:
         label, parts = f"feed {source_entry['feed']}", source_entry["parts"]
         more = f" and {len(parts) - FILES_SHOWN:,} more" if len(parts) > FILES_SHOWN else ""
-        files = [printable(f"  {'files':<10}{', '.join(parts[:FILES_SHOWN])}{more}")] if parts else []
+        files = [without_control_characters(f"  {'files':<10}{', '.join(parts[:FILES_SHOWN])}{more}")] if parts else []
     warnings = [f"WARN: {warning}" for warning in report_warnings(report) if warning not in earlier_warnings]
     earlier_warnings.update(report_warnings(report))
     return "\n".join([_row_counts_line(label, source_entry, was_rolled_back), *files, *report_lines(report), *warnings])

@@ -70,7 +70,7 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
             detail["not_compacted"] = str(error)
     if settings.backups_kept:
         detail["backup"] = str(back_up(settings).path)
-    return run_record.summary()
+    return run_record.as_dictionary()
 
 
 def maintain_after_publication(settings: Settings) -> dict[str, Any]:

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 import yaml
 from pydantic import BaseModel
 
-from jobs.arm_settings import ArmSettings
-from jobs.attachments import AttachedDatabase
+from jobs.allowed_setting_values import type_in_words
+from jobs.arm_settings import ArmsSettings
+from jobs.attached_database_settings import AttachedDatabase
 from jobs.dbt_vars import AllDbtVars, EmbeddingModel, default_vars
 from jobs.files import project_folder
 from jobs.loading.feed_settings import FeedSettings
 from jobs.placement_settings import ExcludeSettings, PlacementSettings
 from jobs.publish_targets import PublishTarget
-from jobs.setting_types import type_in_words
-from jobs.settings import NOT_SETTINGS, PromptPrice, Settings
+from jobs.settings import NOT_SETTINGS, LanguageModelPrices, Settings
 
 INTRODUCTION = """\
 <!-- Made by `make docs` from jobs/settings.py and dbt_project/dbt_project.yml: change it there. -->
@@ -70,7 +70,7 @@ def render_settings_page() -> str:
         _markdown_table(_field_rows(FeedSettings, {"kind": "the feed's name"})),
         "### The arms of an experiment: `[arms]`",
         "What the model is worth, against the control ([analysts.md](analysts.md#a-control-and-what-changed)).",
-        _markdown_table(_field_rows(ArmSettings)),
+        _markdown_table(_field_rows(ArmsSettings)),
         "### A placement: `[placements.NAME]`",
         "Each night fills the lists of each placement ([analysts.md](analysts.md#placements)).",
         _markdown_table(_field_rows(PlacementSettings)),
@@ -83,7 +83,7 @@ def render_settings_page() -> str:
         _markdown_table(_field_rows(AttachedDatabase)),
         "### An entry of `prompt_prices`",
         "US dollars a million tokens.",
-        _markdown_table(_field_rows(PromptPrice)),
+        _markdown_table(_field_rows(LanguageModelPrices)),
         "## dbt vars",
         VARS,
         *(

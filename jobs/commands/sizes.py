@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from jobs.progress import printable
+from jobs.progress import without_control_characters
 from jobs.settings import Settings
 from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
 from jobs.warehouse.compaction import read_file_size
@@ -76,7 +76,7 @@ def size_lines(sizes: dict[str, Any]) -> list[str]:
 
 
 def _size_line(label: str, byte_count: float, note: str = "") -> str:
-    return printable(f"{label:<32}{byte_count / 1e6:>9,.1f} MB{f'  {note}' if note else ''}")
+    return without_control_characters(f"{label:<32}{byte_count / 1e6:>9,.1f} MB{f'  {note}' if note else ''}")
 
 
 def _total_file_bytes(paths: Any) -> int:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from jobs.commands.sizes import size_lines
 from jobs.embedding.plan import EmbedPlan
-from jobs.progress import on_one_line, print_result, printable
+from jobs.progress import on_one_line, print_result, without_control_characters
 from jobs.warehouse.connection import connect
 
 FILES_SHOWN = 3
@@ -125,7 +125,7 @@ def feed_line(feed: dict[str, Any]) -> str:
     """Return what was loaded of a feed (:func:`jobs.loading.feed_states.feed_states`) as lines for people."""
     label = f"{'feed ' + feed['feed']:<32}"
     if feed["table"]:
-        return printable(f"{label}table {feed['table']}")
+        return without_control_characters(f"{label}table {feed['table']}")
     if not feed["files"]:
         return f"{label}nothing loaded yet"
     files = f"{feed['files']:,} file{'' if feed['files'] == 1 else 's'}"
@@ -137,7 +137,7 @@ def feed_line(feed: dict[str, Any]) -> str:
         text += f"\n{'':<32}{feed['missing']:>12,} of them can't be found: {names}"
     if feed["problem"]:
         text += f"\n{feed['problem']}"
-    return printable(text)
+    return without_control_characters(text)
 
 
 def print_status(warehouse_state: dict[str, Any]) -> None:

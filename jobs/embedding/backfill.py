@@ -87,7 +87,7 @@ def embed(
     }
     if (
         not run_record.rows_in
-        and not connection.execute(COUNT_BATCHES_UNDER_WAY, embedding_model.key_by_column).fetchall()[0][0]
+        and not connection.execute(COUNT_BATCHES_UNDER_WAY, embedding_model.values_of_key_columns).fetchall()[0][0]
     ):
         return  # without texts to embed or batches to collect, no provider is loaded
     provider = provider_for(settings, embedding_model)
@@ -113,7 +113,7 @@ def embed(
     if ended_by:
         run_record.status = "incomplete"
         run_record.detail["ended_by"] = redact(str(ended_by))
-        if not connection.execute(SELECT_HAS_VECTORS, embedding_model.key_by_column).fetchall()[0][0]:
+        if not connection.execute(SELECT_HAS_VECTORS, embedding_model.values_of_key_columns).fetchall()[0][0]:
             raise ended_by
         say(f"embed ended early; the vectors that exist will do meanwhile: {run_record.detail['ended_by']}")
 

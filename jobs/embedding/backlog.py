@@ -88,7 +88,7 @@ class MissingTextsQuery:
     def bound_values(self) -> dict[str, object]:
         """Return the values of the ``$`` parameters in the SQL queries for missing texts."""
         return {
-            **self.embedding_model.key_by_column,
+            **self.embedding_model.values_of_key_columns,
             "retry_failed": self.retry_failed,
             "truncate": self.truncate_too_long,
         }
@@ -98,7 +98,7 @@ def record_empty_texts(connection: Connection, missing_texts_query: MissingTexts
     """Record blank texts in ``ml.embeddings`` with the status ``empty``, so that no run asks for their vectors."""
     connection.execute(
         RECORD_EMPTY_TEXTS.format(texts=missing_texts_query.texts_relation),
-        {**missing_texts_query.embedding_model.key_by_column, "run_id": run_id},
+        {**missing_texts_query.embedding_model.values_of_key_columns, "run_id": run_id},
     )
 
 

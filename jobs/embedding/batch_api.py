@@ -129,7 +129,7 @@ class BatchTracker:
         self._provider = provider
         self._budget = budget
         self._missing_texts_query = missing_texts_query
-        self._key = missing_texts_query.embedding_model.key_by_column
+        self._key = missing_texts_query.embedding_model.values_of_key_columns
         self._reserved_tokens: dict[str, int] = {}  # ``submission_id`` -> tokens of a batch that this run submitted
 
     def count_batches_under_way(self) -> tuple[int, int, int]:

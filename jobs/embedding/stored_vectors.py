@@ -92,5 +92,5 @@ def store_failures(
 
 def _write_embeddings(connection: Connection, embedding_model: EmbeddingModel, run_id: str, rows: pa.Table) -> None:
     connection.register("new_embeddings", rows)
-    connection.execute(INSERT_VECTORS, {**embedding_model.key_by_column, "run_id": run_id, "created_at": now()})
+    connection.execute(INSERT_VECTORS, {**embedding_model.values_of_key_columns, "run_id": run_id, "created_at": now()})
     connection.unregister("new_embeddings")

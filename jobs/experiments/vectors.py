@@ -134,7 +134,7 @@ def _buy_vectors(
 def _count_missing_vectors(connection: Connection, embedding_model: EmbeddingModel, texts_table: str) -> int:
     """Return how many texts of a table have no vector of an embedding model yet."""
     count = connection.execute(
-        COUNT_MISSING_VECTORS.format(texts=texts_table), embedding_model.key_by_column
+        COUNT_MISSING_VECTORS.format(texts=texts_table), embedding_model.values_of_key_columns
     ).fetchone()
     return int(count[0]) if count else 0
 
@@ -148,5 +148,5 @@ def _read_item_vectors(
         catalogue_size,
         embedding_model.dimensions,
         SELECT_ITEM_VECTORS.format(texts=texts_table),
-        dict(embedding_model.key_by_column),
+        dict(embedding_model.values_of_key_columns),
     )

@@ -13,7 +13,7 @@ from typing import Any
 import openai
 
 from jobs.errors import NextmartError, redact
-from jobs.language_models.purchases import FAILED_STATUSES, FineTune, PurchaseRecord
+from jobs.language_models.purchases import FAILED_STATUSES, FineTune, PurchaseStore
 from jobs.progress import say
 from jobs.services.retrying_client import RetryingClient
 from jobs.warehouse.clock import now
@@ -29,7 +29,7 @@ class FineTuning:
     Attributes
     ----------
     retrying_client : RetryingClient
-    purchase_record : PurchaseRecord
+    purchase_store : PurchaseStore
         Reads and writes ``ml.fine_tunes``, the record of fine-tunings that nextmart has paid for.
     fine_tune_row : FineTune
         The job's row in ``ml.fine_tunes`` as it was when nextmart's run began.
@@ -38,7 +38,7 @@ class FineTuning:
     """
 
     retrying_client: RetryingClient
-    purchase_record: PurchaseRecord
+    purchase_store: PurchaseStore
     fine_tune_row: FineTune
     base_model: str
 
@@ -118,7 +118,7 @@ class FineTuning:
             time.sleep(POLL_SECONDS)
 
     def _update_row(self, **changed_columns: Any) -> None:
-        self.purchase_record.update_fine_tune(self.fine_tune_row.fine_tune_id, **changed_columns)
+        self.purchase_store.update_fine_tune(self.fine_tune_row.fine_tune_id, **changed_columns)
 
     def _retrieve_job(self, job_id: str) -> tuple[Any, str]:
         """Look up a fine-tuning job at the service, and return the job and its status."""

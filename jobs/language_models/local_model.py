@@ -19,7 +19,7 @@ from jobs.language_models.chat_model_weights import load_chat_model
 from jobs.language_models.chat_tokens import ConversationTokenizer, Tokens
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
 from jobs.language_models.lora import FineTuningState, lora_additions, reset_lora_additions, with_lora_additions
-from jobs.language_models.token_trees import last_positions, pad_left, sample_continuations
+from jobs.language_models.token_trees import indices_of_last_tokens, pad_left, sample_continuations
 from jobs.progress import progress
 from jobs.training.batches import batches_of_like_length
 from jobs.training.loop import train
@@ -248,10 +248,10 @@ class LocalModel(LanguageModel):
         return lora_additions(self._model)
 
     def _training_batches(
-        self, examples: list[TokenizedExample], seed: int, parts_per_epoch: int, part_number: int
+        self, examples: list[TokenizedExample], seed: int, parts_per_epoch: int, part_number_over_all_epochs: int
     ) -> list[list[TokenizedExample]]:
-        """Return the training batches of one part of an epoch; ``part_number`` counts parts over all epochs."""
-        epoch, part_of_epoch = divmod(part_number, parts_per_epoch)
+        """Return the training batches of one part of an epoch."""
+        epoch, part_of_epoch = divmod(part_number_over_all_epochs, parts_per_epoch)
         lengths = np.array([len(prompt) + len(answer) for prompt, answer in examples])
         batches = batches_of_like_length(lengths, self.parameters["batch_size"], np.random.default_rng([seed, epoch]))
         start, end = (number * len(batches) // parts_per_epoch for number in (part_of_epoch, part_of_epoch + 1))
@@ -268,7 +268,7 @@ class LocalModel(LanguageModel):
             attention_mask=is_real.long(),
             position_ids=positions,
             use_cache=False,
-            logits_to_keep=last_positions(longest, self._model.device, skipped_count=1),
+            logits_to_keep=indices_of_last_tokens(longest, self._model.device, skipped_count=1),
         ).logits
         target = torch.tensor(targets, device=logits.device)
         return functional.cross_entropy(logits.float().flatten(0, 1), target.flatten(), reduction=reduction)

@@ -26,7 +26,7 @@ SELECT_STORED_VECTORS = """
 
 
 def embed_names(
-    connection: Connection, settings: Settings, item_names: Sequence[str], max_cost: float
+    connection: Connection, settings: Settings, made_up_item_names: Sequence[str], max_cost: float
 ) -> tuple[dict[str, Floats], float]:
     """Return unit-length embeddings of item names, by the embedding model that the settings name.
 
@@ -34,7 +34,7 @@ def embed_names(
 
     Parameters
     ----------
-    item_names : sequence of str
+    made_up_item_names : sequence of str
         Names of items that a language model made up.
     max_cost : float
         The spending limit for embeddings that have to be bought, in US dollars.
@@ -51,15 +51,15 @@ def embed_names(
     UsageError
         If the embedding model has no known price, or the vectors would cost more than ``max_cost``.
     """
-    hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in item_names}
+    hashes = {name: hashlib.sha256(name.encode()).hexdigest() for name in made_up_item_names}
     embedding_model = settings.job_vars().chosen_embedding_model
     # A request to OpenAI's Batch API takes up to a day; direct requests give the same embeddings at once.
     if embedding_model.provider == "openai-batch":
         embedding_model = embedding_model.model_copy(update={"provider": "openai"})
     vectors, cost = _stored_vectors(connection, embedding_model, list(hashes.values())), 0.0
-    hashed_missing_names = [(text_hash, name) for name, text_hash in hashes.items() if text_hash not in vectors]
-    if hashed_missing_names:
-        cost = _buy_vectors(connection, settings, embedding_model, hashed_missing_names, max_cost)
+    missing_names_with_hashes = [(text_hash, name) for name, text_hash in hashes.items() if text_hash not in vectors]
+    if missing_names_with_hashes:
+        cost = _buy_vectors(connection, settings, embedding_model, missing_names_with_hashes, max_cost)
         vectors |= _stored_vectors(connection, embedding_model, list(hashes.values()))
     by_name = {name: vectors[text_hash] for name, text_hash in hashes.items() if text_hash in vectors}
     return {name: vector / np.linalg.norm(vector) for name, vector in by_name.items()}, cost
@@ -69,7 +69,7 @@ def _stored_vectors(
     connection: Connection, embedding_model: EmbeddingModel, text_hashes: list[str]
 ) -> dict[str, Floats]:
     rows = connection.execute(
-        SELECT_STORED_VECTORS, {**embedding_model.key_by_column, "hashes": text_hashes}
+        SELECT_STORED_VECTORS, {**embedding_model.values_of_key_columns, "hashes": text_hashes}
     ).fetchall()
     return {text_hash: np.array(vector, np.float32) for text_hash, vector in rows}
 
@@ -78,7 +78,7 @@ def _buy_vectors(
     connection: Connection,
     settings: Settings,
     embedding_model: EmbeddingModel,
-    hashed_missing_names: list[tuple[str, str]],
+    missing_names_with_hashes: list[tuple[str, str]],
     max_cost: float,
 ) -> float:
     """Buy and store the embeddings of pairs (text_hash, item name); return the cost in US dollars."""
@@ -94,13 +94,13 @@ def _buy_vectors(
     rate = RateLimits(settings.embedding_requests_per_minute, settings.embedding_tokens_per_minute)
     budget = Budget(provider.usd_per_million_tokens, max_cost)
     dispatcher = Dispatcher(provider, embedding_model.dimensions, budget, rate, settings.embedding_patience_seconds)
-    texts, _ = cut_to_token_limit(hashed_missing_names, provider, "truncate")
+    texts, _ = cut_to_token_limit(missing_names_with_hashes, provider, "truncate")
     for outcome in dispatcher.outcomes(pack_requests(texts, provider.request_limits, settings.embedding_batch_size)):
         if outcome.vectors is not None and len(outcome.embedded_texts):
             store_vectors(connection, embedding_model, "llmseqprompt", outcome.embedded_texts, outcome.vectors)
     if isinstance(dispatcher.ended_by, BudgetExceeded):
         raise UsageError(
-            f"llmseqprompt: the embeddings of {len(hashed_missing_names):,} made-up names cost more than "
+            f"llmseqprompt: the embeddings of {len(missing_names_with_hashes):,} made-up names cost more than "
             "prompt_max_cost allows: raise it, or set mapping = 'fuzzy' or 'none'"
         ) from dispatcher.ended_by
     if dispatcher.ended_by:

@@ -30,12 +30,12 @@ from jobs.language_models.fine_tuning import FineTuning
 from jobs.language_models.language_model import Conversation, LanguageModel, Sampling
 from jobs.language_models.paid_services import PaidServices
 from jobs.language_models.prices import language_model_prices
-from jobs.language_models.purchases import Completion, FineTune, PurchaseRecord
-from jobs.language_models.training_file_deletion import delete_used_files
+from jobs.language_models.purchases import Completion, FineTune, PurchaseStore
+from jobs.language_models.training_file_deletion import delete_used_training_files
 from jobs.progress import progress, say
 from jobs.services.errors import ActionNeededError, RequestRefusedError, ServiceError, WrongAnswerError
 from jobs.services.retrying_client import RetryingClient
-from jobs.settings import PromptPrice
+from jobs.settings import LanguageModelPrices
 
 REQUESTS_IN_FLIGHT = 8  # the largest number of questions that are asked at the same time
 SERVICE_NAME = "the language model's service"  # how messages name OpenAI or the compatible server
@@ -63,7 +63,7 @@ class OpenAIModel(LanguageModel):
     def __init__(self, base_model: str, hyperparameters: Mapping[str, Any], paid_services: PaidServices) -> None:
         self.base_model, self.epochs, self.paid_services = base_model, int(hyperparameters["epochs"]), paid_services
         self.fine_tuned = ""
-        self._purchase_record = PurchaseRecord(paid_services.connection)
+        self._purchase_store = PurchaseStore(paid_services.connection)
         self._client = RetryingClient(SERVICE_NAME)
         self._spending_lock = threading.Lock()
 
@@ -88,25 +88,25 @@ class OpenAIModel(LanguageModel):
         recipe_hash = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
         tokens = self.epochs * sum(map(count_conversation_tokens, examples))
         cost = tokens * self._prices.training / 1e6
-        row = self._purchase_record.find_fine_tune(recipe_hash)
+        row = self._purchase_store.find_fine_tune(recipe_hash)
         is_bought = row is not None and (row.job_id is not None or self._fine_tuning(row).job_exists())
         if row is None or not is_bought:
             self._require_within_limit(
                 f"fine-tuning {self.base_model} on {len(examples):,} examples, {self.epochs} epochs, {tokens:,} tokens",
                 cost,
             )
-            row = row or self._purchase_record.add_fine_tune(recipe_hash, self.base_model, len(examples), tokens)
+            row = row or self._purchase_store.add_fine_tune(recipe_hash, self.base_model, len(examples), tokens)
             self.paid_services.spent_usd += cost
         job_id = row.job_id
         if job_id is None:
             job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
-            self._purchase_record.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
+            self._purchase_store.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
         try:
             self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait_for_job(job_id, self._prices.training)
         except NextmartError:
-            delete_used_files(self._client, self._purchase_record)
+            delete_used_training_files(self._client, self._purchase_store)
             raise
-        delete_used_files(self._client, self._purchase_record)
+        delete_used_training_files(self._client, self._purchase_store)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Return the fine-tuned model's answers; ask and pay only for questions without recorded answers.
@@ -127,7 +127,7 @@ class OpenAIModel(LanguageModel):
             repeats, sampling = sampling.answers_per_conversation, replace(sampling, answers_per_conversation=1)
         request_bodies = [self._request_body(conversation, sampling) for conversation in conversations]
         hashes = [_json_hash(request_body) for request_body in request_bodies]
-        answers = self._purchase_record.find_answers(hashes)
+        answers = self._purchase_store.find_answers(hashes)
         missing = {key: position for position, key in enumerate(hashes) if key not in answers}
         if missing:
             prompt_tokens = sum(count_conversation_tokens(conversations[position]) for position in missing.values())
@@ -158,10 +158,10 @@ class OpenAIModel(LanguageModel):
         self.fine_tuned = state["fine_tuned"].tobytes().decode()
 
     def _fine_tuning(self, fine_tune_row: FineTune) -> FineTuning:
-        return FineTuning(self._client, self._purchase_record, fine_tune_row, self.base_model)
+        return FineTuning(self._client, self._purchase_store, fine_tune_row, self.base_model)
 
     @cached_property
-    def _prices(self) -> PromptPrice:
+    def _prices(self) -> LanguageModelPrices:
         return language_model_prices(self.base_model, self.paid_services.settings)
 
     def _cost_of_tokens(self, prompt_tokens: int, completion_tokens: int) -> float:
@@ -236,7 +236,7 @@ class OpenAIModel(LanguageModel):
                             ended_by = ended_by or error
                             stop.set()
                         else:
-                            self._purchase_record.add_completion(key, self.fine_tuned, completion)
+                            self._purchase_store.add_completion(key, self.fine_tuned, completion)
                             answers[key] = completion.answers
                             advance(1, f"${self.paid_services.spent_usd:.4f}")
             finally:
@@ -245,7 +245,7 @@ class OpenAIModel(LanguageModel):
             raise ended_by
         if refusal:
             # A model that has never answered any question is at fault itself, not a single question. So the job fails.
-            if not self._purchase_record.has_answers(self.fine_tuned):
+            if not self._purchase_store.has_answers(self.fine_tuned):
                 raise refusal
             count = len(request_bodies) - len(answers)
             say(f"{SERVICE_NAME} refused {count:,} of {len(request_bodies):,} questions: {redact(str(refusal))}")

@@ -26,12 +26,12 @@ class PaidServices:
     settings: Settings
     spent_usd: float = 0.0
 
-    def embed_names(self, item_names: Sequence[str]) -> dict[str, Floats]:
+    def embed_names(self, made_up_item_names: Sequence[str]) -> dict[str, Floats]:
         """Return unit-length embeddings of item names, bought within the spending limit.
 
         See :func:`jobs.language_models.name_vectors.embed_names`.
         """
         left_to_spend = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent_usd)
-        vectors, cost = embed_names(self.connection, self.settings, item_names, left_to_spend)
+        vectors, cost = embed_names(self.connection, self.settings, made_up_item_names, left_to_spend)
         self.spent_usd += cost
         return vectors

@@ -1,15 +1,17 @@
 """OpenAI's prices, as last known, of fine-tuning language models and of asking them."""
 
 from jobs.errors import UsageError
-from jobs.settings import PromptPrice, Settings
+from jobs.settings import LanguageModelPrices, Settings
 
 PRICES = {
-    "gpt-3.5-turbo-1106": PromptPrice(training=8, input=3, output=6),  # the model with which LLMSeqPrompt was published
-    "gpt-4o-mini-2024-07-18": PromptPrice(training=3, input=0.3, output=1.2),
+    "gpt-3.5-turbo-1106": LanguageModelPrices(
+        training=8, input=3, output=6
+    ),  # the model with which LLMSeqPrompt was published
+    "gpt-4o-mini-2024-07-18": LanguageModelPrices(training=3, input=0.3, output=1.2),
 }
 
 
-def language_model_prices(base_model: str, settings: Settings) -> PromptPrice:
+def language_model_prices(base_model: str, settings: Settings) -> LanguageModelPrices:
     """Return the prices of fine-tuning a base model and of asking the fine-tuned model.
 
     The setting ``prompt_prices`` overrides the prices in ``PRICES``.

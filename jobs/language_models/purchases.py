@@ -38,7 +38,7 @@ class FineTune:
 
 
 @dataclass(frozen=True)
-class UsedFile:
+class UsedTrainingFile:
     """A file of training examples that was uploaded to the service for a fine-tuning that has ended.
 
     The column ``file_id_column`` of ``ml.fine_tunes`` holds the file's id.
@@ -70,7 +70,7 @@ class Completion:
 
 
 @dataclass(frozen=True)
-class PurchaseRecord:
+class PurchaseStore:
     """Reads and writes ``ml.fine_tunes`` and ``ml.completions``; each write is committed before the next purchase."""
 
     connection: Connection
@@ -90,7 +90,9 @@ class PurchaseRecord:
         ).fetchall()
         return FineTune(*rows[0]) if rows else None
 
-    def add_fine_tune(self, recipe_hash: str, base_model: str, example_count: int, token_count: int) -> FineTune:
+    def add_fine_tune(
+        self, recipe_hash: str, base_model: str, example_count: int, tokens_over_all_epochs: int
+    ) -> FineTune:
         """Insert a planned fine-tuning into ``ml.fine_tunes``, before the service is asked to create the job."""
         attempts = self.connection.execute(
             "select count(*) from ml.fine_tunes where recipe = ?", [recipe_hash]
@@ -99,9 +101,9 @@ class PurchaseRecord:
         self.connection.execute(
             "insert into ml.fine_tunes (fine_tune_id, recipe, base_model, status, examples, tokens, created_at) "
             "values (?, ?, ?, 'preparing', ?, ?, ?)",
-            [fine_tune_id, recipe_hash, base_model, example_count, token_count, now()],
+            [fine_tune_id, recipe_hash, base_model, example_count, tokens_over_all_epochs, now()],
         )
-        return FineTune(fine_tune_id, "preparing", None, None, token_count)
+        return FineTune(fine_tune_id, "preparing", None, None, tokens_over_all_epochs)
 
     def update_fine_tune(self, fine_tune_id: str, **changed_columns: Any) -> None:
         """Set columns of a fine-tuning's row in ``ml.fine_tunes`` to the values of the keyword arguments."""
@@ -111,14 +113,14 @@ class PurchaseRecord:
             {**changed_columns, "fine_tune_id": fine_tune_id},
         )
 
-    def find_used_files(self) -> list[UsedFile]:
+    def find_used_training_files(self) -> list[UsedTrainingFile]:
         """Return the uploaded files of fine-tunings that have ended, the oldest fine-tuning first."""
         rows = self.connection.execute(
             "select fine_tune_id, base_model, used_column, file_id from ("
             "unpivot (from ml.fine_tunes where ended_at is not null) on training_file_id, validation_file_id "
             "into name used_column value file_id) order by created_at, file_id"
         ).fetchall()
-        return [UsedFile(*row) for row in rows]
+        return [UsedTrainingFile(*row) for row in rows]
 
     def find_answers(self, request_hashes: Iterable[str]) -> dict[str, list[str]]:
         """Return the recorded answers to requests, by request hash; requests without recorded answers are absent."""

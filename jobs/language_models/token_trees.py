@@ -30,12 +30,12 @@ def pad_left(token_lists: Sequence[Sequence[int]], device: torch.device) -> tupl
     return tuple(torch.from_numpy(array).to(device) for array in arrays)  # type: ignore[return-value]
 
 
-def last_positions(count: int, device: torch.device, skipped_count: int = 0) -> Tensor:
-    """Return the negative indices of ``count`` tokens of a row: the last ones before ``skipped_count`` tokens.
+def indices_of_last_tokens(count: int, device: torch.device, skipped_count: int = 0) -> Tensor:
+    """Return the negative indices of a row's last ``count`` tokens, leaving out the very last ``skipped_count`` tokens.
 
-    The result is an argument ``logits_to_keep`` for a model of transformers. This argument may also be the number of
-    tokens itself. But then transformers slices the hidden states, and for a slice torch copies the output layer's
-    weights for each row.
+    The caller passes the result to a model of transformers as ``logits_to_keep``. That argument may also be a number of
+    tokens. But then transformers slices the hidden states, and for a slice torch copies the output layer's weights for
+    each row.
     """
     return torch.arange(-count - skipped_count, -skipped_count, device=device)
 
@@ -68,7 +68,7 @@ class TokenTrees:
             attention_mask=is_real.long(),
             position_ids=positions,
             use_cache=True,
-            logits_to_keep=last_positions(1, model.device),
+            logits_to_keep=indices_of_last_tokens(1, model.device),
         )
         self._cache, self.logits = output.past_key_values, output.logits.float()
         # The attention mask of the last level: bool tensor (prompts, nodes of the last level, all tokens so far).
@@ -109,7 +109,7 @@ def sample_continuations(
     end_token: int,
     temperature: float,
     max_tokens: int,
-    random_numbers: Tensor,
+    uniform_random_numbers: Tensor,
 ) -> list[list[list[int]]]:
     """Draw random continuations of each prompt.
 
@@ -125,7 +125,7 @@ def sample_continuations(
         The divisor of the logits; at 0 the likeliest token is always taken.
     max_tokens : int
         The largest number of tokens in a continuation.
-    random_numbers : float32 tensor (prompts, samples, max_tokens)
+    uniform_random_numbers : float32 tensor (prompts, samples, max_tokens)
         Random numbers, uniform in [0, 1), each of which decides one token. A continuation depends only on its prompt
         and its random numbers, except that the batch of prompts changes the rounding of the logits, which may change
         a continuation in bfloat16, and hardly ever in float32.
@@ -135,7 +135,7 @@ def sample_continuations(
     for each prompt, for each of its samples, a list of tokens
     """
     trees = TokenTrees(model, prompts)
-    samples = random_numbers.shape[1]
+    samples = uniform_random_numbers.shape[1]
     continuations: list[list[list[int]]] = [[[] for _ in range(samples)] for _ in prompts]
     # For each prompt, a dictionary of its unfinished samples: number of the sample -> node of its last token, as an
     # index in the last level of the prompt's tree.
@@ -143,7 +143,7 @@ def sample_continuations(
     for step in range(max_tokens):
         parents: list[list[int]] = []
         tokens: list[list[int]] = []
-        drawn = _draw_tokens(trees.logits, nodes_of_samples, temperature, random_numbers[:, :, step])
+        drawn = _draw_tokens(trees.logits, nodes_of_samples, temperature, uniform_random_numbers[:, :, step])
         for row, nodes in enumerate(nodes_of_samples):
             # Samples with the same tokens so far share a node: (parent node, token) -> index of the new node.
             new_nodes: dict[tuple[int, int], int] = {}
@@ -162,7 +162,7 @@ def sample_continuations(
 
 
 def _draw_tokens(
-    logits: Tensor, nodes_of_samples: list[dict[int, int]], temperature: float, random_numbers: Tensor
+    logits: Tensor, nodes_of_samples: list[dict[int, int]], temperature: float, uniform_random_numbers: Tensor
 ) -> list[list[int]]:
     """Draw the next token of each unfinished sample; return a list for each prompt, in the order of its samples."""
     if temperature == 0:
@@ -174,7 +174,7 @@ def _draw_tokens(
         # depend on the batch only through the rounding of the logits.
         cumulative = (logits[row] / temperature).softmax(dim=1).cumsum(dim=1)
         cumulative = cumulative[list(nodes.values())]
-        thresholds = random_numbers[row, list(nodes)].to(cumulative.device)[:, None] * cumulative[:, -1:]
+        thresholds = uniform_random_numbers[row, list(nodes)].to(cumulative.device)[:, None] * cumulative[:, -1:]
         tokens = torch.searchsorted(cumulative, thresholds, right=True).clamp(max=logits.shape[2] - 1)
         drawn.append(tokens[:, 0].tolist())
     return drawn

@@ -33,7 +33,7 @@ from jobs.loading.suspicions import decimal_id_notes
 from jobs.loading.text_values import TIME_COLUMNS
 from jobs.loading.time_formats import require_valid_formats
 from jobs.warehouse.connection import Connection, count_rows, literal
-from jobs.warehouse.own_tables import is_own_table
+from jobs.warehouse.warehouse_tables import is_warehouse_table
 
 MIN_DIRECT_APPEND_BYTES: Final = 8 << 20
 """The least size of files, in bytes, that are appended directly; smaller ones gain nothing by it."""
@@ -82,7 +82,7 @@ def can_append_directly(connection: Connection, table: str, file_sizes: Iterable
         table != "events"
         or not file_sizes
         or sum(file_sizes) < MIN_DIRECT_APPEND_BYTES
-        or not is_own_table(connection, "raw", "events")
+        or not is_warehouse_table(connection, "raw", "events")
     ):
         return False
     # a user's own table may have other types, and a value of another type has another hash than its text

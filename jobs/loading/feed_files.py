@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from jobs.attachments import VARIABLE
+from jobs.attached_database_settings import VARIABLE
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.feed_settings import Feed
 from jobs.loading.file_listing import files_inside

@@ -10,7 +10,7 @@ from jobs.progress import say
 from jobs.warehouse.clock import now
 from jobs.warehouse.clock_check import CLOCK_TOLERANCE
 from jobs.warehouse.connection import Connection
-from jobs.warehouse.own_tables import own_tables
+from jobs.warehouse.warehouse_tables import warehouse_tables
 
 TABLES = ("events", "items", "visitors", "impressions", "unreadable_rows", "withdrawn_items", "loaded_files")
 
@@ -33,7 +33,7 @@ class LoadedAtClock:
 
         A user's own view in place of a raw table is not looked at, because no load appends to it.
         """
-        present = sorted(own_tables(connection, "raw").intersection(TABLES))
+        present = sorted(warehouse_tables(connection, "raw").intersection(TABLES))
         maxima = " union all ".join(
             f"select max(loaded_at) as loaded_at from raw.{table} where isfinite(loaded_at)" for table in present
         )

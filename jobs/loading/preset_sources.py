@@ -16,7 +16,7 @@ from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.loading.unpacking import first_bytes
-from jobs.progress import printable
+from jobs.progress import without_control_characters
 from jobs.warehouse.connection import Connection, quoted
 
 
@@ -154,7 +154,7 @@ def _missing_columns_message(
     nearest = min(layouts, key=lambda layout: len(layout.missing_columns(file_columns)) / len(layout.required_columns))
     kinds = ", ".join(dict.fromkeys(layout.usual_file_name for layout in layouts))
     missing_columns = nearest.missing_columns(file_columns)
-    return printable(
+    return without_control_characters(
         f"{source.path} lacks columns that the preset {tried_preset.name} reads as {source.table} from "
         f"{nearest.usual_file_name}: {', '.join(missing_columns)}.\n"
         f"It has: {', '.join(file_columns)}.\n"

@@ -7,7 +7,7 @@ from jobs.loading.item_id_matches import EXAMPLES_LISTED, match_event_items
 from jobs.loading.source_report import ColumnReport, SourceReport
 from jobs.loading.staging_rules import ReadingRule, StagingRules
 from jobs.warehouse.connection import Connection, count_rows, literal
-from jobs.warehouse.own_tables import is_own_table
+from jobs.warehouse.warehouse_tables import is_warehouse_table
 
 EXACT_ROWS = 5_000_000
 """The most rows that are all read for a report; of more rows, a sample is read and visitors are counted roughly."""
@@ -165,7 +165,7 @@ def report_source(
 
 def _loaded_events_relation(connection: Connection) -> str | None:
     """Return the SQL relation of the warehouse's events, or of a sample of them; None if there are no events."""
-    rows = count_rows(connection, "raw.events") if is_own_table(connection, "raw", "events") else 0
+    rows = count_rows(connection, "raw.events") if is_warehouse_table(connection, "raw", "events") else 0
     return sampled_relation(rows, "raw.events") if rows else None
 
 
@@ -333,7 +333,7 @@ def _count_visitors_with_events(connection: Connection, visitor_id_sql: str) -> 
 
     All events are read, but only their visitor ids: in a sample of events, most visitors would have none.
     """
-    if not is_own_table(connection, "raw", "events") or not count_rows(connection, "(from raw.events limit 1)"):
+    if not is_warehouse_table(connection, "raw", "events") or not count_rows(connection, "(from raw.events limit 1)"):
         return None
     # the distinct spellings go to a table, so that the slow rule for visitors' ids reads each spelling once
     connection.execute("create or replace temp table visitor_spellings as select distinct visitor_id from raw.events")

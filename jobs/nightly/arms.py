@@ -6,7 +6,7 @@ decides the visitor's arm. A dbt macro computes it, which dbt's tests use too.
 
 from typing import Any, Final
 
-from jobs.arm_settings import ArmSettings
+from jobs.arm_settings import ArmsSettings
 from jobs.errors import NextmartError
 from jobs.nightly.last_run import NO_MODEL
 from jobs.nightly.model_store import ModelRow
@@ -25,7 +25,7 @@ POPULARITY_FINGERPRINT: Final = """
 """
 
 
-def arm_sql(arm_settings: ArmSettings | None, visitor_id_sql: str = "visitor_id") -> str:
+def arm_sql(arm_settings: ArmsSettings | None, visitor_id_sql: str = "visitor_id") -> str:
     """Return SQL of a visitor's arm, ``model`` or ``control``; ``visitor_id_sql`` is SQL of the visitor's id."""
     if arm_settings is None:
         return f"'{MODEL_ARM}'"
@@ -54,7 +54,7 @@ def control_model(connection: Connection, settings: Settings, run_record: JobRun
 
 
 def read_arm_inputs(
-    connection: Connection, arm_settings: ArmSettings | None, control_model_row: ModelRow | None
+    connection: Connection, arm_settings: ArmsSettings | None, control_model_row: ModelRow | None
 ) -> dict[str, Any]:
     """Return what determines which visitors are in the control (``arms``), and which lists they get (``control``).
 

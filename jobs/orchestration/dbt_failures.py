@@ -8,9 +8,9 @@ from typing import Any
 
 import duckdb
 
-from jobs.attachments import AttachedDatabase
+from jobs.attached_database_settings import AttachedDatabase
 from jobs.errors import NextmartError, redact
-from jobs.progress import printable
+from jobs.progress import without_control_characters
 from jobs.warehouse.attached_databases import attach_needed_databases
 from jobs.warehouse.connection import connect
 
@@ -47,7 +47,7 @@ def failure_texts(
         if result["status"] in ("fail", "error", "runtime error"):
             kind, _, name, *_ = result["unique_id"].split(".")
             message = _without_traceback(str(result["message"] or result["status"]).strip())
-            yield printable(redact(f"failed: {kind} {name}: {message}"))
+            yield without_control_characters(redact(f"failed: {kind} {name}: {message}"))
             if kind == "test" and result["status"] == "fail":
                 yield from _first_failing_rows(result, warehouse, attached_databases or {})
 
@@ -83,7 +83,7 @@ def _first_failing_rows(
         with connect(warehouse, read_only=True) as connection:
             attach_needed_databases(connection, attached_databases)
             rows = connection.sql(f"from ({query}) limit {ROWS_SHOWN}")
-            yield f"the first rows that it found:\n{printable(str(rows))}"
+            yield f"the first rows that it found:\n{without_control_characters(str(rows))}"
     except (duckdb.Error, NextmartError):
         # no rows can be shown if the query is not plain SQL, a table is gone, or another process holds the warehouse
         return

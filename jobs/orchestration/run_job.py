@@ -33,4 +33,4 @@ def run_job(job_name: str, connection: Connection, settings: Settings, **options
     prepare_warehouse(connection)
     with job_run(connection, job_name) as run_record:
         job(connection, settings, run_record, **options)
-    return run_record.summary()
+    return run_record.as_dictionary()

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import duckdb
 
-from jobs.attachments import AttachedDatabase, Credentials, credentials
+from jobs.attached_database_settings import AttachedDatabase, ConnectionDetails, read_connection_details
 from jobs.errors import NextmartError, UsageError, redact, register_secret
 from jobs.warehouse.connection import SCHEMAS, Connection, literal, quoted
 from jobs.warehouse.extensions import load_extension
@@ -51,16 +51,16 @@ def attach_needed_databases(
     connection: Connection,
     databases: Mapping[str, AttachedDatabase],
     database_names: Iterable[str] = (),
-    view_schemas: Collection[str] | None = None,
+    searched_view_schemas: Collection[str] | None = None,
 ) -> None:
     """Attach the databases that ``database_names`` lists and the databases that views of the warehouse read.
 
     Parameters
     ----------
-    view_schemas : collection of str, optional
+    searched_view_schemas : collection of str, optional
         Only views in these schemas are searched for databases; None: views in all schemas.
     """
-    needed = {*database_names, *_database_names_in_views(connection, databases, view_schemas)}
+    needed = {*database_names, *_database_names_in_views(connection, databases, searched_view_schemas)}
     attach_databases(connection, {name: database for name, database in databases.items() if name in needed})
 
 
@@ -86,13 +86,13 @@ def attached_database_names(connection: Connection) -> set[str]:
 
 
 def _database_names_in_views(
-    connection: Connection, configured_names: Iterable[str], view_schemas: Collection[str] | None
+    connection: Connection, configured_names: Iterable[str], searched_view_schemas: Collection[str] | None
 ) -> set[str]:
     """Return which configured databases the warehouse's views name in their SQL; None searches views of all schemas."""
     views = connection.execute(
         "select schema_name, sql from duckdb_views() where database_name = current_database() and not internal"
     ).fetchall()
-    texts = [sql for schema, sql in views if view_schemas is None or schema in view_schemas]
+    texts = [sql for schema, sql in views if searched_view_schemas is None or schema in searched_view_schemas]
     return {
         name
         for name in configured_names
@@ -133,11 +133,11 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
     NextmartError
         If the extension of DuckDB can't be loaded, or the database refuses. No message shows a password.
     """
-    server_type, _ = database.server_type_and_text()
-    database_credentials = credentials(setting_name, database)
-    _register_secrets(setting_name, database_credentials)
+    server_type, _ = database.server_type_and_location()
+    connection_details = read_connection_details(setting_name, database)
+    _register_secrets(setting_name, connection_details)
     if server_type is None and database.read_only:
-        _require_file(setting_name, database, database_credentials.connection_text)
+        _require_file(setting_name, database, connection_details.connection_text)
     options = ["read_only"] if database.read_only else []
     if database.type != "ducklake":  # the connection text of a DuckLake begins with "ducklake:", which tells the type
         options.append(f"type {database.type}")
@@ -146,11 +146,11 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
     try:
         for extension in _required_extensions(database, server_type):
             load_extension(connection, extension)
-        if database_credentials.secret_options:
-            secret_name = _create_duckdb_secret(connection, name, database_credentials)
+        if connection_details.secret_options:
+            secret_name = _create_duckdb_secret(connection, name, connection_details)
             options.append(f"{'meta_secret' if database.type == 'ducklake' else 'secret'} {literal(secret_name)}")
         in_parentheses = f" ({', '.join(options)})" if options else ""
-        connection.execute(f"attach {literal(database_credentials.connection_text)} as {quoted(name)}{in_parentheses}")
+        connection.execute(f"attach {literal(connection_details.connection_text)} as {quoted(name)}{in_parentheses}")
     except NextmartError as error:
         raise type(error)(f"{setting_name}: {error}") from error
     except duckdb.Error as error:
@@ -161,10 +161,10 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
         raise NextmartError(redact(f"{setting_name}: {message}")) from None
 
 
-def _register_secrets(setting_name: str, database_credentials: Credentials) -> None:
+def _register_secrets(setting_name: str, connection_details: ConnectionDetails) -> None:
     """Register the secrets of a database, so that no message of this process shows them."""
-    uri = database_credentials.secret_options.get("uri", "")
-    password = database_credentials.secret_options.get("password") or urlsplit(uri).password or ""
+    uri = connection_details.secret_options.get("uri", "")
+    password = connection_details.secret_options.get("password") or urlsplit(uri).password or ""
     for secret in (uri, password, unquote(password)):
         register_secret(secret, f"password of {setting_name}")
 
@@ -188,12 +188,12 @@ def _required_extensions(database: AttachedDatabase, server_type: str | None) ->
     return [extension for kind, extension in EXTENSIONS.items() if kind in kinds]
 
 
-def _create_duckdb_secret(connection: Connection, name: str, database_credentials: Credentials) -> str:
+def _create_duckdb_secret(connection: Connection, database_name: str, connection_details: ConnectionDetails) -> str:
     """Store a database's password as a temporary DuckDB secret, and return the secret's name."""
-    secret_name = f"nextmart_{name.lower()}"
-    values = ", ".join(f"{option} {literal(value)}" for option, value in database_credentials.secret_options.items())
+    secret_name = f"nextmart_{database_name.lower()}"
+    values = ", ".join(f"{option} {literal(value)}" for option, value in connection_details.secret_options.items())
     connection.execute(
-        f"create or replace temporary secret {secret_name} (type {database_credentials.server_type}, {values})"
+        f"create or replace temporary secret {secret_name} (type {connection_details.server_type}, {values})"
     )
     return secret_name
 

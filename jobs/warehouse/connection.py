@@ -54,7 +54,7 @@ def connect(
             if "Could not set lock" not in str(error):
                 advice = damage_advice(str(error))
                 raise NextmartError(f"can't open {path} as a DuckDB database: {error}{advice}") from error
-            holder = _holding_process(str(error))
+            holder = _describe_holding_process(str(error))
             if waiting.is_over():
                 raise NextmartError(
                     f"{path} is held by {holder}. End that process, or let this command wait for it: --wait SECONDS."
@@ -62,7 +62,7 @@ def connect(
             waiting.pause(holder)
 
 
-def _holding_process(duckdb_message: str) -> str:
+def _describe_holding_process(duckdb_message: str) -> str:
     """Return the process that has the warehouse open, if DuckDB's message names it, as a noun phrase for messages."""
     lock = re.search(r"held in (.*?) \(PID (\d+)\)", duckdb_message)
     holder = "another process"
@@ -93,20 +93,20 @@ def prepare_warehouse(connection: Connection) -> None:
 
 
 def prepare_within_transaction(connection: Connection) -> None:
-    """Do what ``prepare_warehouse`` does within the caller's transaction, which may be rolled back."""
+    """Do what ``prepare_warehouse`` does, but in the transaction that the caller has begun and may roll back."""
     sql_functions.register_functions(connection)
     for step in pending_upgrade_steps(connection):
         step(connection)
 
 
 def count_rows(connection: Connection, relation: str) -> int:
-    """Return the number of rows of a relation: SQL text with a table's name or a query in parentheses."""
+    """Return the number of rows of ``relation``, which is SQL text: a table's name, or a query in parentheses."""
     count = connection.execute(f"select count(*) from {relation}").fetchone()  # noqa: S608
     return int(count[0]) if count else 0
 
 
 def max_number(connection: Connection, table: str, column: str) -> int:
-    """Return the highest number in a column of a table, both SQL text; 0 if there is none."""
+    """Return the highest number in a column of a table; 0 if there is none. ``table`` and ``column`` are SQL text."""
     number = connection.execute(f"select coalesce(max({column}), 0) from {table}").fetchone()  # noqa: S608
     return int(number[0]) if number else 0
 

@@ -39,7 +39,7 @@ class JobRun:
     detail: dict[str, Any] = field(default_factory=dict)
     status: str = "running"
 
-    def summary(self) -> dict[str, Any]:
+    def as_dictionary(self) -> dict[str, Any]:
         """Return the run's results as commands print them with ``--json`` and as dbt's job models store them."""
         return {
             "run_id": self.run_id,
@@ -82,7 +82,7 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
     _record_end(connection, run_record, None)
 
 
-def _record_end(connection: Connection, run_record: JobRun, error: str | None) -> None:
+def _record_end(connection: Connection, run_record: JobRun, error_message: str | None) -> None:
     """Update a run's row with the run's end time, status and results, and with the error's message if it failed."""
     connection.execute(
         "update ml.job_runs set finished_at = ?, status = ?, rows_in = ?, rows_out = ?, cost = ?, "
@@ -94,7 +94,7 @@ def _record_end(connection: Connection, run_record: JobRun, error: str | None) -
             run_record.rows_out,
             run_record.cost,
             redact(json.dumps(run_record.detail)),
-            error,
+            error_message,
             run_record.run_id,
         ],
     )

@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 import portalocker
 
 from jobs.errors import NextmartError, redact
-from jobs.progress import printable
+from jobs.progress import without_control_characters
 from jobs.warehouse.clock import now
 from jobs.warehouse.waiting import WarehouseWait
 
@@ -153,8 +153,8 @@ def warehouse_lock(warehouse: Path, wait_seconds: float = 0) -> Iterator[Warehou
             lock.release()
 
 
-def _lock_of_this_process(path: Path) -> WarehouseLock | None:
-    lock = _locks_of_this_process.get(path)
+def _lock_of_this_process(lock_path: Path) -> WarehouseLock | None:
+    lock = _locks_of_this_process.get(lock_path)
     return lock if lock and lock.is_held else None
 
 
@@ -180,15 +180,15 @@ def is_process_alive(pid: int) -> bool:
     return True
 
 
-def _open_locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[str]:
+def _open_locked_file(lock_path: Path, warehouse: Path, wait_seconds: float) -> IO[str]:
     """Return the lock's file, open and locked, with this process as its owner."""
     waiting = WarehouseWait(warehouse, wait_seconds)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        lock_path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise NextmartError(
-            f"can't write {path}, by which commands take turns at {warehouse}: {error.strerror}. Run the command "
+            f"can't write {lock_path}, by which commands take turns at {warehouse}: {error.strerror}. Run the command "
             "as the user whose warehouse it is."
         ) from error
     file = os.fdopen(descriptor, "r+", encoding="utf-8")
@@ -198,7 +198,7 @@ def _open_locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[st
             break
         except portalocker.AlreadyLocked as error:
             owner = read_owner(file)
-            holder = printable(owner.describe()) if owner else "another command of nextmart, or dbt"
+            holder = without_control_characters(owner.describe()) if owner else "another command of nextmart, or dbt"
             if waiting.is_over():
                 file.close()
                 raise NextmartError(
@@ -208,7 +208,7 @@ def _open_locked_file(path: Path, warehouse: Path, wait_seconds: float) -> IO[st
         except portalocker.LockException as error:
             file.close()
             raise NextmartError(
-                f"can't lock {path}: {error.strerror}. Keep the warehouse on a local disk, which has locks."
+                f"can't lock {lock_path}: {error.strerror}. Keep the warehouse on a local disk, which has locks."
             ) from error
     command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     _write_owner(file, LockOwner(os.getpid(), redact(command)[:LONGEST_COMMAND], now().isoformat(timespec="seconds")))

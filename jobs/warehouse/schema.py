@@ -85,7 +85,7 @@ def newest_version() -> int:
 
 
 def pending_upgrade_steps(connection: duckdb.DuckDBPyConnection) -> list[Callable[[duckdb.DuckDBPyConnection], None]]:
-    """Return the pending steps of a warehouse's upgrade, in order: functions of a connection, each for one transaction.
+    """Return the pending steps of a warehouse's upgrade, in order; the caller runs each in a transaction.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def _read_version(connection: duckdb.DuckDBPyConnection, relation_names: set[str
 
 
 def full_refresh_reasons(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return a text for each migration whose rows from before keep an old meaning until a full refresh by dbt."""
+    """Return why dbt has to build all rows anew: a text for each migration that changed what its rows mean."""
     return [reason for (reason,) in connection.execute(FULL_REFRESH_REASONS).fetchall()]
 
 

@@ -10,7 +10,7 @@ import pytest
 from postgres_server import CuttingProxy
 from test_load import Shell
 
-from jobs.attachments import AttachedDatabase
+from jobs.attached_database_settings import AttachedDatabase
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.attached_tables import source_databases
 from jobs.loading.formats import file_relation

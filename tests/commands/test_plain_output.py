@@ -8,7 +8,7 @@ import pytest
 
 from jobs.cli import main
 from jobs.commands.terminal import print_status
-from jobs.progress import printable
+from jobs.progress import without_control_characters
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 CLEAR_SCREEN = "\x1b[2J\x1b]0;owned\x07"
@@ -164,7 +164,7 @@ def test_controls_of_an_error_are_not_printed(nextmart):
 
 
 def test_lines_stay_lines():
-    assert printable("a\nb\x1bc") == "a\nb�c"
+    assert without_control_characters("a\nb\x1bc") == "a\nb�c"
 
 
 def test_forget_names_what_a_service_keeps(nextmart, tmp_path):

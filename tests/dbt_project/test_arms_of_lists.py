@@ -5,10 +5,10 @@ import json
 import pytest
 from harness import Warehouse
 
-from jobs.arm_settings import ArmSettings
+from jobs.arm_settings import ArmsSettings
 from jobs.nightly.arms import arm_sql
 
-ARMS = ArmSettings(control=0.3, salt="it's")
+ARMS = ArmsSettings(control=0.3, salt="it's")
 LISTS = """
     insert into ml.job_runs (run_id, job, started_at, status, run_number, detail)
     values ('r', 'recommend', now(), 'done', 1, $detail);

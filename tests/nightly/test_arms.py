@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from placement_warehouse import MODELS, placement_warehouse, setting
 
-from jobs.arm_settings import ArmSettings
+from jobs.arm_settings import ArmsSettings
 from jobs.errors import NextmartError, UsageError
 from jobs.nightly.arms import arm_sql
 from jobs.settings import Settings, load_settings
@@ -137,15 +137,15 @@ def test_another_model_can_be_the_control(shop):
 def test_the_control_has_its_share_and_a_known_visitor_a_known_arm():
     with connect(Path(":memory:")) as connection:
         share = connection.execute(
-            f"select avg(({arm_sql(ArmSettings(control=0.1))} = 'control')::int) "
+            f"select avg(({arm_sql(ArmsSettings(control=0.1))} = 'control')::int) "
             "from (select 'v' || number as visitor_id from range(100_000) as numbers (number))"
         ).fetchone()[0]
         assert share == pytest.approx(0.1, abs=0.003)
         # the first sign of a hash in the first half is at most 7: md5('a:v1') begins with 5, md5('it''s:v1') with c
         for salt, arm in (("a", "control"), ("it's", "model")):
-            arms = ArmSettings(control=0.5, salt=salt)
+            arms = ArmsSettings(control=0.5, salt=salt)
             assert connection.execute(f"select {arm_sql(arms)} from (select 'v1' as visitor_id)").fetchone() == (arm,)
-        for nobody in (None, ArmSettings(control=0)):
+        for nobody in (None, ArmsSettings(control=0)):
             assert connection.execute(f"select {arm_sql(nobody, 'x')} from (select '' as x)").fetchone() == ("model",)
 
 

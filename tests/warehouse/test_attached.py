@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.attachments import AttachedDatabase, _parse_connection_text, _quoted_parameter, credentials
+from jobs.attached_database_settings import (
+    AttachedDatabase,
+    _parse_connection_text,
+    _quoted_parameter,
+    read_connection_details,
+)
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.settings import load_settings
 from jobs.warehouse import extensions
 from jobs.warehouse.attached_databases import attach_databases, attach_needed_databases, attached_database_names
-from jobs.warehouse.own_tables import is_own_table
+from jobs.warehouse.warehouse_tables import is_warehouse_table
 
 SECRET = "it's a \\ s3cret"
 
@@ -106,7 +111,7 @@ def test_dbt_reads_the_settings_of_the_folder_in_which_it_was_started(folder, mo
 def test_passwords_stand_apart_from_the_text_and_values_are_quoted(folder, monkeypatch, kind, path, text, secret):
     monkeypatch.setenv("SHOP_TEXT", r"host=db password='it\'s a \\ s3cret'")
     monkeypatch.setenv("SHOP_NAME", "${SHOP_PASSWORD} of x")  # a value is not looked into again
-    found = credentials("[attach.shop]", AttachedDatabase(type=kind, path=path))
+    found = read_connection_details("[attach.shop]", AttachedDatabase(type=kind, path=path))
     assert (found.connection_text, dict(found.secret_options)) == (text, secret)
     assert SECRET not in repr(found)
 
@@ -123,7 +128,7 @@ def test_a_text_that_is_written_is_read_back(parameters):
     assert _parse_connection_text(written) == parameters
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SHOP_TEXT", written)
-        found = credentials("[attach.shop]", AttachedDatabase(type="postgres", path="${SHOP_TEXT}"))
+        found = read_connection_details("[attach.shop]", AttachedDatabase(type="postgres", path="${SHOP_TEXT}"))
     if not parameters.get("password"):
         parameters.pop("password", None)  # an empty password is none
     assert _parse_connection_text(found.connection_text) | dict(found.secret_options) == parameters
@@ -176,7 +181,7 @@ def test_only_what_views_read_is_attached_and_only_to_read(folder, connection):
     attach_needed_databases(connection, databases)
     assert attached_database_names(connection) == {"one"}
     assert connection.execute("from raw.events").fetchall() == []
-    attach_needed_databases(connection, databases, view_schemas=("recommendations",), database_names=["two"])
+    attach_needed_databases(connection, databases, searched_view_schemas=("recommendations",), database_names=["two"])
     assert attached_database_names(connection) == {"one", "two"}
     with pytest.raises(duckdb.Error, match="read-only"):
         connection.execute("insert into one.clicks values ('a')")
@@ -215,5 +220,5 @@ def test_a_table_of_an_attached_database_is_none_of_the_warehouse(folder):
         attach_databases(warehouse, {"other": AttachedDatabase(type="duckdb", path="other.duckdb")})
         warehouse.execute("create schema raw; create view raw.events as from other.raw.events")
         warehouse.execute("create table raw.items (item_id varchar)")
-        assert not is_own_table(warehouse, "raw", "events")
-        assert is_own_table(warehouse, "raw", "items")
+        assert not is_warehouse_table(warehouse, "raw", "events")
+        assert is_warehouse_table(warehouse, "raw", "items")

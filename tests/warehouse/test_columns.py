@@ -109,6 +109,6 @@ def test_every_var_that_jobs_read_is_a_dbt_var_and_reaches_the_job_models():
 
 def test_what_jobs_return_is_documented_column_by_column():
     path = project_folder("dbt_project") / "models" / "jobs" / "_jobs__models.yml"
-    returned = set(JobRun("run", "job", now()).summary())
+    returned = set(JobRun("run", "job", now()).as_dictionary())
     for model in yaml.safe_load(path.read_text())["models"]:
         assert {column["name"] for column in model["columns"] if column["description"]} == returned

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from jobs.warehouse.own_tables import is_own_table
+from jobs.warehouse.warehouse_tables import is_warehouse_table
 
 
 def add_column(connection: duckdb.DuckDBPyConnection, table: str, column: str, column_type: str) -> bool:
@@ -18,7 +18,7 @@ def add_column(connection: duckdb.DuckDBPyConnection, table: str, column: str, c
         The type, and the default that old rows get; without a default they get null.
     """
     schema, _, name = table.partition(".")
-    if not is_own_table(connection, schema, name):
+    if not is_warehouse_table(connection, schema, name):
         return False
     connection.execute(f"alter table {table} add column if not exists {column} {column_type}")
     return True

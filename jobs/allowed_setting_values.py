@@ -17,7 +17,7 @@ _BOUNDS = {
 
 
 def allowed_values_in_words(
-    model_class: type[BaseModel], error_location: tuple[int | str, ...], *, mention_null: bool = True
+    settings_class: type[BaseModel], error_location: tuple[int | str, ...], *, mention_null: bool = True
 ) -> str:
     """Describe the allowed values of a field, as in ``number, above 0``; an empty text if there is no such field.
 
@@ -26,7 +26,7 @@ def allowed_values_in_words(
     error_location : tuple
         The location of an error as pydantic gives it; only its first part, the field's name, is used.
     """
-    field = model_class.model_json_schema()["properties"].get(str(error_location[0])) if error_location else None
+    field = settings_class.model_json_schema()["properties"].get(str(error_location[0])) if error_location else None
     return type_in_words(field, mention_null=mention_null) if field else ""
 
 

@@ -28,7 +28,7 @@ class AttachedDatabase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     type: Literal["duckdb", "sqlite", "postgres", "mysql", "ducklake"]
-    """What the database is."""
+    """The kind of database."""
     path: str = ""
     """The file of `duckdb` and `sqlite`. For `postgres` a connection text (`host=db dbname=shop user=reader
     password=${SHOP_PASSWORD}`) or a URI, for `mysql` a connection text (`host=db database=shop user=reader`); what it
@@ -40,7 +40,7 @@ class AttachedDatabase(BaseModel):
 
     @model_validator(mode="after")
     def _require_valid_path_without_password(self) -> "AttachedDatabase":
-        server_type, text = self.server_type_and_text()
+        server_type, text = self.server_type_and_location()
         if not self.path and self.type not in ("postgres", "mysql"):
             raise ValueError("path is missing: it names the file")
         if server_type is None or VARIABLE.fullmatch(text.strip()):
@@ -56,7 +56,7 @@ class AttachedDatabase(BaseModel):
             )
         return self
 
-    def server_type_and_text(self) -> tuple[Literal["postgres", "mysql"] | None, str]:
+    def server_type_and_location(self) -> tuple[Literal["postgres", "mysql"] | None, str]:
         """Return the kind of server in the path (None for a file), and the connection text or the file's path."""
         if self.type == "postgres" or self.type == "mysql":
             return self.type, self.path
@@ -68,7 +68,7 @@ class AttachedDatabase(BaseModel):
 
     def with_absolute_path(self, folder: Path) -> "AttachedDatabase":
         """Return the database with an absolute path; a relative path of a file is relative to ``folder``."""
-        server_type, _ = self.server_type_and_text()
+        server_type, _ = self.server_type_and_location()
         prefix, colon, file = self.path.rpartition(":") if self.type == "ducklake" else ("", "", self.path)
         if server_type or not file or "://" in self.path or VARIABLE.match(file) or Path(file).is_absolute():
             return self
@@ -76,7 +76,7 @@ class AttachedDatabase(BaseModel):
 
 
 @dataclass(frozen=True)
-class Credentials:
+class ConnectionDetails:
     """The connection text, the kind of server and the secrets with which DuckDB attaches a database.
 
     Attributes
@@ -95,8 +95,8 @@ class Credentials:
     secret_options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-def credentials(setting_name: str, database: AttachedDatabase) -> Credentials:
-    """Return the credentials of a database, with the values of environment variables filled in.
+def read_connection_details(setting_name: str, database: AttachedDatabase) -> ConnectionDetails:
+    """Return how DuckDB connects to a database, with the values of environment variables filled in.
 
     Parameters
     ----------
@@ -108,17 +108,17 @@ def credentials(setting_name: str, database: AttachedDatabase) -> Credentials:
     UsageError
         If an environment variable is not set, or the database's path is no valid connection text.
     """
-    server_type, text = database.server_type_and_text()
+    server_type, text = database.server_type_and_location()
     prefix = "ducklake:" if database.type == "ducklake" else ""
     if server_type is None:
-        return Credentials(prefix + _fill_in_variables(setting_name, text))
+        return ConnectionDetails(prefix + _fill_in_variables(setting_name, text))
     prefix += f"{server_type}:" if prefix else ""
     is_template = not VARIABLE.fullmatch(text.strip())
     if not is_template:
         text = _fill_in_variables(setting_name, text.strip())
     if _is_uri(text) and server_type == "postgres":
         uri = _fill_in_variables(setting_name, text, escape_for_uri=True) if is_template else text
-        return Credentials(prefix, server_type, {"uri": uri})
+        return ConnectionDetails(prefix, server_type, {"uri": uri})
     try:
         parameters = _parse_connection_text(text)
     except ValueError as error:
@@ -127,7 +127,7 @@ def credentials(setting_name: str, database: AttachedDatabase) -> Credentials:
         parameters = {key: _fill_in_variables(setting_name, value) for key, value in parameters.items()}
     password = parameters.pop("password", None)
     written = " ".join(f"{key}={_quoted_parameter(value)}" for key, value in parameters.items())
-    return Credentials(prefix + written, server_type, {"password": password} if password else {})
+    return ConnectionDetails(prefix + written, server_type, {"password": password} if password else {})
 
 
 def _fill_in_variables(setting_name: str, text: str, *, escape_for_uri: bool = False) -> str:
@@ -139,10 +139,11 @@ def _fill_in_variables(setting_name: str, text: str, *, escape_for_uri: bool = F
         If a variable is not set.
     """
 
-    def variable_value(variable: re.Match[str]) -> str:
-        if variable[1] not in os.environ:
-            raise UsageError(f"{setting_name}: path names the environment variable {variable[1]}, which is not set")
-        return quote(os.environ[variable[1]], safe="") if escape_for_uri else os.environ[variable[1]]
+    def variable_value(variable_match: re.Match[str]) -> str:
+        name = variable_match[1]
+        if name not in os.environ:
+            raise UsageError(f"{setting_name}: path names the environment variable {name}, which is not set")
+        return quote(os.environ[name], safe="") if escape_for_uri else os.environ[name]
 
     return VARIABLE.sub(variable_value, text)
 
