@@ -277,7 +277,7 @@ def _append_batches(
                 connection,
                 arrivals.source.table,
                 staging,
-                sampled_table=arrivals.relation,
+                table_to_sample=arrivals.relation,
                 visitor_and_item_ids_relation=arrivals.visitor_and_item_ids_relation,
                 match_loaded_events=later <= {"visitors", "impressions"},
             )

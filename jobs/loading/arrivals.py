@@ -12,8 +12,8 @@ from jobs.loading.readable_rows import read_readable_rows
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource, NoRowsError
 from jobs.loading.suspicions import decimal_id_notes, notes_on_split_sessions, order_line_notes
-from jobs.loading.text_values import TIME_COLUMNS
 from jobs.loading.time_formats import require_valid_formats, unread_time_notes
+from jobs.loading.values_as_text import TIME_COLUMNS
 from jobs.warehouse.connection import Connection, count_rows, literal
 
 

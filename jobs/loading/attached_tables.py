@@ -121,16 +121,16 @@ def table_relation(connection: Connection, source: LoadSource, name_parts: tuple
             return FileRelation(
                 _sqlite_texts_sql(name_parts, types),
                 dict.fromkeys(types, "VARCHAR"),
-                shown_name=name,
+                attached_table_name=name,
                 has_only_readable_rows=True,
             )
         if kind == "postgres":
-            return replace(postgres_relation(connection, source, name_parts, types), shown_name=name)
+            return replace(postgres_relation(connection, source, name_parts, types), attached_table_name=name)
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise NextmartError(_missing_table_message(connection, source.path, name_parts)) from error
     except duckdb.Error as error:
         raise NextmartError(redact(f"can't read {name}: {first_paragraph(error)}\nNothing was loaded.")) from error
-    return FileRelation(full_name, types, shown_name=name, has_only_readable_rows=True)
+    return FileRelation(full_name, types, attached_table_name=name, has_only_readable_rows=True)
 
 
 def _database_kind(connection: Connection, database_name: str) -> str:

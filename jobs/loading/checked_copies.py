@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, TextIO
 
 from jobs.errors import NextmartError
 from jobs.loading.text_dialects import TextDialect
-from jobs.loading.text_records import NOT_UTF_8, Record, RecordReader, RecordRun, not_utf_8_reason, quoted_line
+from jobs.loading.text_records import NOT_UTF_8, ReadableLines, Record, RecordReader, not_utf_8_reason, quoted_line
 
 MAX_RAW_ROW_CHARACTERS: Final = 10_000
 """The most characters of an unreadable row that ``raw.unreadable_rows`` stores."""
@@ -115,13 +115,13 @@ def copy_readable_text(
     newline = b"\r" if dialect.newline == b"\r" else b"\n"
     first_line = dialect.skipped_line_count + dialect.header_line_count + 1
     reader = RecordReader(_read_chunks(input_stream), dialect.delimiter, len(dialect.column_names), first_line, newline)
-    for record in reader.records_and_runs():
-        if isinstance(record, RecordRun):
-            rows_writer.write_readable_lines(record.lines, output_stream)
+    for record in reader.records_and_readable_lines():
+        if isinstance(record, ReadableLines):
+            rows_writer.write_readable_lines(record.joined_lines, output_stream)
         elif record.unreadable_reason:
             rows_writer.write_unreadable_row(record)
-        elif record.fields is not None:
-            rows_writer.write_readable_row(quoted_line(record.fields, dialect.delimiter), output_stream)
+        elif record.parsed_fields is not None:
+            rows_writer.write_readable_row(quoted_line(record.parsed_fields, dialect.delimiter), output_stream)
         else:
             rows_writer.write_readable_row(record.raw_bytes + b"\n", output_stream)
 

@@ -30,8 +30,8 @@ from jobs.loading.relations import FileRelation
 from jobs.loading.row_hashes import EVENT_COLUMNS, ID_HASH, ROW_HASH, VALUES_HASH, fill_possible_repeat_hashes
 from jobs.loading.sources import LoadSource
 from jobs.loading.suspicions import decimal_id_notes
-from jobs.loading.text_values import TIME_COLUMNS
 from jobs.loading.time_formats import require_valid_formats
+from jobs.loading.values_as_text import TIME_COLUMNS
 from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.warehouse_tables import is_warehouse_table
 

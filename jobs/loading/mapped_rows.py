@@ -9,7 +9,7 @@ from jobs.loading.mapping import column_value_sql, raw_column_text_sql, user_exp
 from jobs.loading.readable_rows import unreadable_source_message
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource
-from jobs.loading.text_values import TIME_COLUMNS, raw_text_sql, time_read_by_formats_sql
+from jobs.loading.values_as_text import TIME_COLUMNS, raw_text_sql, time_read_by_formats_sql
 from jobs.warehouse.connection import Connection, quoted
 
 

@@ -20,7 +20,7 @@ from jobs.progress import without_control_characters
 from jobs.warehouse.connection import Connection, quoted
 
 
-def open_relation_of_source(
+def source_with_preset_and_relation(
     connection: Connection, source: LoadSource, copies_folder: Path, *, check_lines: bool = False
 ) -> tuple[LoadSource, FileRelation]:
     """Return a source with its preset's map, condition and options, and the SQL that reads its files.
@@ -56,7 +56,7 @@ def open_relation_of_source(
     return with_layout(source, layout), relation_of_layout(source_relation, layout)
 
 
-def layout_of_first_line(layouts: Collection[FileLayout], first_line: str) -> FileLayout | None:
+def layout_matching_first_line(layouts: Collection[FileLayout], first_line: str) -> FileLayout | None:
     """Return the layout whose ``first_line_pattern`` matches a file's first line; None if there is none.
 
     Only layouts of files without a header have such a pattern.
@@ -79,10 +79,10 @@ def with_layout(source: LoadSource, layout: FileLayout) -> LoadSource:
 
 
 def relation_of_layout(file_relation: FileRelation, layout: FileLayout) -> FileRelation:
-    """Return the relation over which a layout's SQL is written.
+    """Return the relation of the files that the SQL of a layout's map and condition reads.
 
-    It has all columns that the layout names; a column that the files lack is null. If the layout has ``elements_sql``,
-    the relation has one row for each element of that list.
+    It has all columns that the layout names; a column that the files lack is null. If the layout has an
+    ``unnested_list_sql``, the relation has one row for each element of that list.
     """
     types = dict(file_relation.column_types)
     known = {name.lower(): name for name in types}
@@ -139,7 +139,7 @@ def _with_layout_options(connection: Connection, source: LoadSource, layouts: tu
         return source
     encoding = source.read_options.encoding or "utf-8"
     beginning = first_bytes(file.path, file.compression).decode(encoding, errors="replace")
-    layout = layout_of_first_line(layouts, beginning.removeprefix("\ufeff").lstrip("\r\n").splitlines()[0])
+    layout = layout_matching_first_line(layouts, beginning.removeprefix("\ufeff").lstrip("\r\n").splitlines()[0])
     if layout is None:
         return source
     own = source.read_options
@@ -150,7 +150,7 @@ def _with_layout_options(connection: Connection, source: LoadSource, layouts: tu
 def _missing_columns_message(
     source: LoadSource, tried_preset: Preset, layouts: tuple[FileLayout, ...], file_columns: Collection[str]
 ) -> str:
-    """Return the error message that no layout of a preset fits the files' columns."""
+    """Return the error message for files whose columns fit no layout of a preset."""
     nearest = min(layouts, key=lambda layout: len(layout.missing_columns(file_columns)) / len(layout.required_columns))
     kinds = ", ".join(dict.fromkeys(layout.usual_file_name for layout in layouts))
     missing_columns = nearest.missing_columns(file_columns)

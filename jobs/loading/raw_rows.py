@@ -37,7 +37,7 @@ INSERT_NEW_UNREADABLE_ROWS = """
 def append_arrivals(
     connection: Connection, arrivals: Arrivals, dbt_vars: Mapping[str, Any], loaded_at: datetime
 ) -> dict[str, int]:
-    """Append a source's rows to its raw table, except those that it already has, and return the numbers of rows.
+    """Append those rows of a source that its raw table lacks to this table, and return the numbers of rows.
 
     Afterwards, the temporary view ``incoming`` holds the source's mapped rows.
 
@@ -94,7 +94,7 @@ def _append_new_rows(
     try:
         connection.execute(insert, {"loaded_at": loaded_at})
         if table == "items" and "available" in arrivals.given_columns and "updated_at" not in arrivals.given_columns:
-            # this feed gives the items' availability, so the one that was stored when they were withdrawn is not needed
+            # raw.withdrawn_items holds the items' availability before their withdrawal; this feed gives a newer one
             connection.execute(
                 f"delete from raw.withdrawn_items where item_id in (select {rules.id_sql} from incoming)"
             )

@@ -9,7 +9,7 @@ from typing import TypeVar
 import duckdb
 
 from jobs.errors import NextmartError, redact
-from jobs.loading.preset_sources import open_relation_of_source
+from jobs.loading.preset_sources import source_with_preset_and_relation
 from jobs.loading.relations import FileRelation, first_paragraph
 from jobs.loading.sources import LoadSource
 from jobs.warehouse.connection import Connection
@@ -50,7 +50,7 @@ def read_readable_rows(
 
 
 class _RowRefusedError(Exception):
-    """The error that DuckDB refuses a row of files whose lines were not checked; a second try may leave the row out."""
+    """DuckDB refused a row of files whose lines were not checked; a second try can check them and leave the row out."""
 
 
 def _read_rows(
@@ -67,10 +67,12 @@ def _read_rows(
     """
     with ExitStack() as folders:
         folder = folders.enter_context(TemporaryDirectory(prefix="nextmart-"))
-        opened, file_relation = open_relation_of_source(connection, source, Path(folder), check_lines=check_lines)
+        preset_source, file_relation = source_with_preset_and_relation(
+            connection, source, Path(folder), check_lines=check_lines
+        )
         with name_source_in_errors(source, file_relation):
             try:
-                result = read_relation(opened, file_relation)
+                result = read_relation(preset_source, file_relation)
             except duckdb.InvalidInputException as error:
                 if file_relation.has_only_readable_rows or check_lines:
                     raise
@@ -90,7 +92,7 @@ def name_source_in_errors(source: LoadSource, file_relation: FileRelation) -> It
 
 
 def unreadable_source_message(source: LoadSource, file_relation: FileRelation, error: Exception) -> str:
-    """Return the error message that a source can't be read, with DuckDB's reason and the source's columns."""
+    """Return the error message for a source that can't be read, with DuckDB's reason and the source's columns."""
     columns = ", ".join(file_relation.column_types)
-    name = file_relation.shown_name or source.path
+    name = file_relation.attached_table_name or source.path
     return f"can't read {name}: {first_paragraph(error)}\nIts columns: {columns}. Nothing was loaded."

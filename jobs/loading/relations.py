@@ -50,10 +50,10 @@ class FileRelation:
         The first unreadable rows, each with file, line and reason.
     has_only_readable_rows : bool
         Whether ``sql`` has no unreadable rows: it reads copies that were checked line by line, or a table.
-    shown_name : str
-        The name by which error messages call a table of an attached database; an empty text for files.
+    attached_table_name : str
+        The name of the table and its attached database in error messages; an empty text for files.
     is_parquet : bool
-        Whether the files are Parquet files. DuckDB reads a few columns of these faster than of its own tables.
+        Whether the files are Parquet files. DuckDB reads a few columns faster from these than from its own tables.
     """
 
     sql: str
@@ -62,7 +62,7 @@ class FileRelation:
     unreadable_row_count: int = 0
     unreadable_row_examples: tuple[str, ...] = ()
     has_only_readable_rows: bool = False
-    shown_name: str = ""
+    attached_table_name: str = ""
     is_parquet: bool = False
 
 
@@ -71,12 +71,12 @@ def path_list_sql(files: Iterable[ReadableFile]) -> str:
     return f"[{', '.join(literal(file.path) for file in files)}]"
 
 
-def column_types(connection: Connection, shown_name: str, sql: str) -> dict[str, str]:
+def column_types(connection: Connection, name_in_messages: str, sql: str) -> dict[str, str]:
     """Return the DuckDB type of each column of a relation: column name -> type.
 
     Parameters
     ----------
-    shown_name : str
+    name_in_messages : str
         The name of the files in error messages.
 
     Raises
@@ -87,7 +87,7 @@ def column_types(connection: Connection, shown_name: str, sql: str) -> dict[str,
     try:
         described = connection.execute(f"describe select * from {sql}").fetchall()
     except duckdb.Error as error:
-        raise NextmartError(f"can't read {shown_name}: {first_paragraph(error)}\nNothing was loaded.") from error
+        raise NextmartError(f"can't read {name_in_messages}: {first_paragraph(error)}\nNothing was loaded.") from error
     return {row[0]: row[1] for row in described}
 
 

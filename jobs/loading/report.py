@@ -128,7 +128,7 @@ def report_source(
     table: str,
     staging_rules: StagingRules,
     *,
-    sampled_table: str = "incoming",
+    table_to_sample: str = "incoming",
     visitor_and_item_ids_relation: str = "incoming",
     match_loaded_events: bool = False,
 ) -> SourceReport:
@@ -139,7 +139,7 @@ def report_source(
 
     Parameters
     ----------
-    sampled_table : str
+    table_to_sample : str
         The table that holds the rows of ``incoming``. If there are many rows, only a sample of it is read. DuckDB
         takes a sample of a table fast, but reads all rows of a view.
     visitor_and_item_ids_relation : str
@@ -149,12 +149,12 @@ def report_source(
         view, neither this report nor a report of visitors reads it, because a user's view may be slow.
     """
     if table == "events":
-        return _events_report(connection, staging_rules, sampled_table, visitor_and_item_ids_relation)
+        return _events_report(connection, staging_rules, table_to_sample, visitor_and_item_ids_relation)
     if table == "visitors":
-        return _visitors_report(connection, staging_rules, sampled_table)
+        return _visitors_report(connection, staging_rules, table_to_sample)
     if table == "impressions":
-        return _impressions_report(connection, staging_rules, sampled_table)
-    report = _items_report(connection, staging_rules, sampled_table)
+        return _impressions_report(connection, staging_rules, table_to_sample)
+    report = _items_report(connection, staging_rules, table_to_sample)
     known_events = _loaded_events_relation(connection) if match_loaded_events else None
     return (
         replace(report, item_matches=match_event_items(connection, staging_rules.text_sql, known_events))
@@ -170,20 +170,20 @@ def _loaded_events_relation(connection: Connection) -> str | None:
 
 
 def _events_report(
-    connection: Connection, staging_rules: StagingRules, sampled_table: str, visitor_and_item_ids_relation: str
+    connection: Connection, staging_rules: StagingRules, table_to_sample: str, visitor_and_item_ids_relation: str
 ) -> SourceReport:
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
     texts = {name: staging_rules.text_sql(name) for name in (*names, "event_at")}
-    relation = sampled_relation(rows, sampled_table)
+    relation = sampled_relation(rows, table_to_sample)
     known_types = ", ".join(literal(name) for name in staging_rules.known_event_types)
     counts = _single_row(
         connection,
         MEASURE_EVENTS.format(
             **texts,
             time=staging_rules.time_sql("event_at"),
-            earliest=staging_rules.earliest_event_at,
-            latest=staging_rules.latest_event_at,
+            earliest=staging_rules.earliest_event_at_sql,
+            latest=staging_rules.latest_event_at_sql,
             first_time=_time_text_sql("min(event_at) filter (where is_in_time)"),
             last_time=_time_text_sql("max(event_at) filter (where is_in_time)"),
             relation=relation,
@@ -218,9 +218,9 @@ def _events_report(
     )
 
 
-def _items_report(connection: Connection, staging_rules: StagingRules, sampled_table: str) -> SourceReport:
+def _items_report(connection: Connection, staging_rules: StagingRules, table_to_sample: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = sampled_relation(rows, sampled_table)
+    relation = sampled_relation(rows, table_to_sample)
     names = ("item_id", "title", "brand", "category", "description", "price", "available", "updated_at")
     counts = _single_row(
         connection,
@@ -256,9 +256,9 @@ def _items_report(connection: Connection, staging_rules: StagingRules, sampled_t
     )
 
 
-def _visitors_report(connection: Connection, staging_rules: StagingRules, sampled_table: str) -> SourceReport:
+def _visitors_report(connection: Connection, staging_rules: StagingRules, table_to_sample: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = sampled_relation(rows, sampled_table)
+    relation = sampled_relation(rows, table_to_sample)
     texts = {name: staging_rules.text_sql(name) for name in ("visitor_id", "updated_at")}
     counts = _single_row(
         connection,
@@ -288,9 +288,9 @@ def _visitors_report(connection: Connection, staging_rules: StagingRules, sample
     )
 
 
-def _impressions_report(connection: Connection, staging_rules: StagingRules, sampled_table: str) -> SourceReport:
+def _impressions_report(connection: Connection, staging_rules: StagingRules, table_to_sample: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = sampled_relation(rows, sampled_table)
+    relation = sampled_relation(rows, table_to_sample)
     texts = {name: staging_rules.text_sql(name) for name in ("visitor_id", "item_id", "shown_at", "rank", "propensity")}
     counts = _single_row(
         connection,
@@ -299,8 +299,8 @@ def _impressions_report(connection: Connection, staging_rules: StagingRules, sam
             time=staging_rules.time_sql("shown_at"),
             rank_value=staging_rules.rank_sql("rank"),
             propensity_value=staging_rules.propensity_sql("propensity"),
-            earliest=staging_rules.earliest_event_at,
-            latest=staging_rules.latest_event_at,
+            earliest=staging_rules.earliest_event_at_sql,
+            latest=staging_rules.latest_event_at_sql,
             first_time=_time_text_sql("min(shown_at) filter (where is_in_time)"),
             last_time=_time_text_sql("max(shown_at) filter (where is_in_time)"),
             relation=relation,
@@ -374,13 +374,13 @@ def _count_visitors_and_users(
 def _column_report(
     connection: Connection,
     relation: str,
-    value_counts: dict[str, Any],
+    measured_counts: dict[str, Any],
     column: str,
     text_rule: ReadingRule,
     reading_rule: ReadingRule,
 ) -> ColumnReport:
     """Return how many values of a column ``reading_rule`` reads, and the most frequent values that it can't read."""
-    given, read = value_counts[f"{column}_given"], value_counts[column]
+    given, read = measured_counts[f"{column}_given"], measured_counts[column]
     unread = {}
     if read < given:
         query = (

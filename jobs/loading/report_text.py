@@ -56,7 +56,7 @@ def report_warnings(report: SourceReport) -> list[str]:
     """Return warnings for the user before the next build: one line each, without control characters."""
     warnings = [
         f"only {share_text(column.readable_count, of)} of {_PLURAL_NAMES[name]} can be used{_unread_text(column)}"
-        for name, column, of in _column_shares(report)
+        for name, column, of in _columns_with_expected_readable_counts(report)
         if of and column.readable_count < GOOD_SHARE * of
     ]
     if report.too_early_time_count + report.future_time_count > (1 - GOOD_SHARE) * report.measured_row_count:
@@ -73,7 +73,7 @@ def report_warnings(report: SourceReport) -> list[str]:
         warnings.append(NO_CATALOGUE)
     elif (
         items
-        and items.known_row_count < GOOD_SHARE * items.row_count
+        and items.events_on_catalogue_items_count < GOOD_SHARE * items.events_with_item_id_count
         and (report.table == "events" or items.respellings)
     ):
         warnings.append(f"only {_match_text(items)}")
@@ -89,10 +89,10 @@ def share_text(part: int, total: int) -> str:
     return f"{min(999, max(1, round(1000 * part / total))) / 10:.1f} %"
 
 
-def _column_shares(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
+def _columns_with_expected_readable_counts(report: SourceReport) -> list[tuple[str, ColumnReport, int]]:
     """Return each column's name, its report, and the number of rows whose value staging should be able to read.
 
-    These are all rows for a required column, and the rows that have a value for an optional column.
+    For a required column, these are all rows; for an optional column, they are the rows that have a value.
     """
     required = {
         "events": ("event_id", "visitor_id", "item_id", "event_type", "event_at"),
@@ -212,24 +212,25 @@ def _impression_lines(report: SourceReport) -> list[tuple[str, str]]:
     return lines
 
 
-def _attribute_lines(attributes: AttributeChoice) -> list[tuple[str, str]]:
+def _attribute_lines(attribute_choice: AttributeChoice) -> list[tuple[str, str]]:
     """Return report lines that say which columns are kept as attributes and which are left out."""
     lines = []
-    if attributes.column_of_attribute:
-        lines.append(("columns", f"attributes kept: {_column_names_text(attributes.column_of_attribute)}"))
-    if attributes.left_out_columns and attributes.left_out_reason:
-        count = len(attributes.left_out_columns)
+    if attribute_choice.column_of_attribute:
+        lines.append(("columns", f"attributes kept: {_column_names_text(attribute_choice.column_of_attribute)}"))
+    if attribute_choice.left_out_columns and attribute_choice.left_out_reason:
+        count = len(attribute_choice.left_out_columns)
         columns = "1 column is no attribute" if count == 1 else f"{count:,} columns are no attributes"
-        example = ",".join(attributes.left_out_columns[:2])
+        example = ",".join(attribute_choice.left_out_columns[:2])
         lines.append(
             (
                 "columns",
-                f"{columns}, {attributes.left_out_reason}: {_column_names_text(attributes.left_out_columns)}; "
+                f"{columns}, {attribute_choice.left_out_reason}: "
+                f"{_column_names_text(attribute_choice.left_out_columns)}; "
                 f"name those that you want: --attributes {example}",
             )
         )
-    elif attributes.left_out_columns:
-        lines.append(("columns", f"left out: {_column_names_text(attributes.left_out_columns)}"))
+    elif attribute_choice.left_out_columns:
+        lines.append(("columns", f"left out: {_column_names_text(attribute_choice.left_out_columns)}"))
     return lines
 
 
@@ -267,10 +268,10 @@ def _wrong_times_text(report: SourceReport, text_before: str = "") -> str:
 
 
 def _match_text(item_matches: ItemMatches) -> str:
-    """Return a text about events whose item the catalogue has: their share, ids that it lacks, useful respellings."""
+    """Return a text with the share of events on items of the catalogue, ids that it lacks, and useful respellings."""
     if not item_matches.has_catalogue:
         return "there is no catalogue yet"
-    share = share_text(item_matches.known_row_count, item_matches.row_count)
+    share = share_text(item_matches.events_on_catalogue_items_count, item_matches.events_with_item_id_count)
     text = f"{share} of the events are on items of the catalogue"
     if not item_matches.unknown_id_count:
         return text

@@ -26,7 +26,7 @@ INSERT_HASHES_OF_LOADED_ROWS = """
 
 
 def repeated_hashes(connection: Connection, hashes_relation: str) -> np.ndarray:
-    """Return the hashes that occur in several rows of a relation, in its column ``row_hash``.
+    """Return the hashes that several rows of a relation have in its column ``row_hash``.
 
     Returns
     -------

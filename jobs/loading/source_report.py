@@ -58,9 +58,9 @@ class ItemMatches:
 
     Attributes
     ----------
-    event_item_id_count, row_count : int
+    event_item_id_count, events_with_item_id_count : int
         The numbers of different item ids in the events, and of events that have an item id.
-    known_id_count, known_row_count : int
+    known_id_count, events_on_catalogue_items_count : int
         The numbers of these ids, and of these events, whose item is in the catalogue.
     unknown_id_examples : item id -> number of rows
         The most frequent ids that the catalogue lacks.
@@ -71,9 +71,9 @@ class ItemMatches:
     """
 
     event_item_id_count: int
-    row_count: int
+    events_with_item_id_count: int
     known_id_count: int
-    known_row_count: int
+    events_on_catalogue_items_count: int
     unknown_id_examples: dict[str, int]
     respellings: tuple[Respelling, ...]
     has_catalogue: bool = True
@@ -87,9 +87,9 @@ class ItemMatches:
         """Return the matches as a dictionary for JSON."""
         return {
             "ids": self.event_item_id_count,
-            "rows": self.row_count,
+            "rows": self.events_with_item_id_count,
             "known_ids": self.known_id_count,
-            "known_rows": self.known_row_count,
+            "known_rows": self.events_on_catalogue_items_count,
             "unknown": self.unknown_id_examples,
             "near_misses": [respelling.as_dictionary() for respelling in self.respellings],
             "has_catalogue": self.has_catalogue,

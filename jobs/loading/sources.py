@@ -16,7 +16,7 @@ _DELIMITER_WORDS = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";", "p
 
 
 class NoRowsError(NextmartError):
-    """The error that a source has no rows: its files are empty or have only a header, or its condition keeps no row."""
+    """A source has no rows: its files are empty or have only a header, or its condition keeps no row."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ class LoadSource:
         Whether ``where_sql`` and ``column_map`` may read files and call functions that use the environment, settings or
         the log.
     attributes : tuple of str, optional
-        The columns of the files that are kept as attributes of items or visitors. ``ALL_ATTRIBUTES``: all columns that
-        nextmart has no column for. None: the same, unless the rows repeat items or are loaded as events too.
+        The columns of the files that are kept as attributes of items or visitors. ``ALL_ATTRIBUTES`` stands for all
+        columns that nextmart has no column for. None stands for these too, but for no columns if there is a preset, or
+        if the rows repeat items or are loaded as events too.
     is_whole_catalogue : bool
         Whether the files belong to a list of the whole catalogue. An available item that the list lacks is withdrawn.
     is_superseded : bool
@@ -129,8 +130,9 @@ def parse_read_options(
     Raises
     ------
     UsageError
-        If the format or the encoding is unknown, the delimiter can't be one, or only one of ``--no-header`` and
-        ``--columns`` is given.
+        If the format or the encoding is unknown; if the delimiter is empty, is longer than four bytes, or holds a quote
+        or a line end; if only one of ``--no-header`` and ``--columns`` is given; or if a name in ``--columns`` is empty
+        or repeated.
     """
     if format_ is not None and format_.lower() not in FORMATS:
         raise UsageError(f"--format {format_}: {nearest_name_hint(format_, FORMATS)}")

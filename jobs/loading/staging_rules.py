@@ -1,7 +1,4 @@
-"""Gives the loader the SQL by which dbt's staging models read raw values, rendered from the same dbt macros.
-
-No other module of the loader names these macros.
-"""
+"""Gives the loader the SQL by which dbt's staging models read raw values, rendered from the same dbt macros."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,16 +18,16 @@ class StagingRules:
     Attributes
     ----------
     text_sql : ReadingRule
-        The SQL of a trimmed id or word; null if it is blank.
+        The SQL of a trimmed id or word; null if it is blank or a word for null, such as ``NULL``.
     time_sql, price_sql, availability_sql, rank_sql, propensity_sql : ReadingRule
         The SQL of a time (timestamptz), price or propensity (double), availability (boolean) or rank (integer); null if
         the value can't be read.
-    earliest_event_at : str
+    earliest_event_at_sql : str
         SQL of the time before which an event is rejected.
-    latest_event_at : str
+    latest_event_at_sql : str
         SQL of the time after which an event that arrives now is rejected.
     known_event_types : tuple of str
-        Types of events that are accepted; empty: all types.
+        Types of events that are accepted; empty if all types are.
     """
 
     text_sql: ReadingRule
@@ -39,8 +36,8 @@ class StagingRules:
     availability_sql: ReadingRule
     rank_sql: ReadingRule
     propensity_sql: ReadingRule
-    earliest_event_at: str
-    latest_event_at: str
+    earliest_event_at_sql: str
+    latest_event_at_sql: str
     known_event_types: tuple[str, ...]
 
 
@@ -73,7 +70,7 @@ def staging_rules(dbt_vars: Mapping[str, Any]) -> StagingRules:
         availability_sql,
         rank_sql,
         propensity_sql,
-        earliest_event_at=f"cast({literal(str(dbt_vars['earliest_event_at']))} as timestamptz)",
-        latest_event_at=f"now() + {macros.interval_of_minutes(dbt_vars['clock_skew_minutes'])}",
+        earliest_event_at_sql=f"cast({literal(str(dbt_vars['earliest_event_at']))} as timestamptz)",
+        latest_event_at_sql=f"now() + {macros.interval_of_minutes(dbt_vars['clock_skew_minutes'])}",
         known_event_types=tuple(dbt_vars["known_event_types"] or ()),
     )

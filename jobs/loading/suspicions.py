@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.loading.sources import LoadSource
-from jobs.loading.text_values import ID_COLUMNS, has_decimals, is_floating
+from jobs.loading.values_as_text import ID_COLUMNS, has_decimals, is_floating
 from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.dbt_macros import dbt_macros
 

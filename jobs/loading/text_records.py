@@ -29,41 +29,41 @@ class Record:
         The number of the record's first line, from 1.
     raw_bytes : bytes
         The record's unchanged bytes, without the last line's end.
-    fields : list of str, optional
-        The values of the fields, if the record is readable and holds a quote; None if ``raw_bytes`` can be copied
-        unchanged.
+    parsed_fields : list of str, optional
+        The values of the fields, if the record is readable and its quotes had to be parsed. None if the record is
+        unreadable, or if ``raw_bytes`` can be copied unchanged.
     unreadable_reason : str
         Why the record can't be read; an empty text if it can.
     """
 
     first_line_number: int
     raw_bytes: bytes
-    fields: list[str] | None = None
+    parsed_fields: list[str] | None = None
     unreadable_reason: str = ""
 
 
 @dataclass(frozen=True)
-class RecordRun:
+class ReadableLines:
     """Consecutive lines, each of which is a readable record.
 
     Attributes
     ----------
     first_line_number : int
         Number of the first line, from 1.
-    lines : bytes
-        The lines, each with a line feed at its end.
+    joined_lines : bytes
+        The lines one after another, each with a line feed at its end.
     """
 
     first_line_number: int
-    lines: bytes
+    joined_lines: bytes
 
 
 class UnclosedQuoteError(ValueError):
-    """The error that a text ends inside a quoted field."""
+    """A text ends inside a quoted field."""
 
 
 class TextAfterQuoteError(ValueError):
-    """The error that a closing quote is followed by something other than a delimiter."""
+    """A closing quote is followed by something other than a delimiter."""
 
 
 def split_fields(text: str, delimiter: str) -> tuple[list[str], bool]:
@@ -137,15 +137,15 @@ class RecordReader:
 
     def __iter__(self) -> Iterator[Record]:
         """Yield every record, readable or not; empty lines are left out if records have two fields or more."""
-        for part in self.records_and_runs():
+        for part in self.records_and_readable_lines():
             if isinstance(part, Record):
                 yield part
             else:
-                lines = part.lines.split(b"\n")[:-1]
+                lines = part.joined_lines.split(b"\n")[:-1]
                 yield from (Record(part.first_line_number + number, line) for number, line in enumerate(lines))
 
-    def records_and_runs(self) -> Iterator[RecordRun | Record]:
-        """Yield all records in order: a ``RecordRun`` for consecutive lines that need no parsing, else single records.
+    def records_and_readable_lines(self) -> Iterator[ReadableLines | Record]:
+        """Yield all records in order: ``ReadableLines`` where consecutive lines need no parsing, else single records.
 
         A single ``Record`` may be readable, such as one with quotes, or unreadable. ``unreadable_reason`` says why.
         """
@@ -154,7 +154,7 @@ class RecordReader:
             lines = leading_utf_8_lines(run, self._newline)
             self._lines.step_back(len(run) - len(lines))
             if lines:
-                yield RecordRun(self._line, self._with_line_feeds(lines))
+                yield ReadableLines(self._line, self._with_line_feeds(lines))
                 self._line += lines.count(self._newline)
                 self._recovering = self._recovering and b'"' not in lines
             line = self._lines.next_line()

@@ -13,7 +13,7 @@ import duckdb
 
 from jobs.errors import UsageError
 from jobs.loading.report import sampled_relation
-from jobs.loading.text_values import time_read_by_formats_sql
+from jobs.loading.values_as_text import time_read_by_formats_sql
 from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.dbt_macros import dbt_macros
 

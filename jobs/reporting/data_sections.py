@@ -38,7 +38,7 @@ def funnel_section(frames: Frames) -> Section:
 
 
 def late_events_section(frames: Frames) -> Section:
-    """Return the report's section that counts the events which came late, and those which were rejected, by build."""
+    """Return the report's section with the numbers of late and of rejected events in each build."""
     builds = frames["builds"]
     title = "Late events"
     if builds.is_empty():

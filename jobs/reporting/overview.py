@@ -25,7 +25,7 @@ def make_tiles(warehouse_state: dict[str, Any], frames: Frames, now: datetime) -
         _newest_event_tile(warehouse_state["freshness"], now),
         _runs_tile(warehouse_state["last_runs"]),
         _publication_change_tile(frames),
-        _lists_tile(frames),
+        _visitors_with_lists_tile(frames),
         _model_tile(warehouse_state["live_model"]),
     ]
 
@@ -84,7 +84,7 @@ def _publication_change_tile(frames: Frames) -> Tile:
     return Tile(question, f"{percent_text(newest['changed_visitor_share'])} of lists", f"{came}; {items}", "good")
 
 
-def _lists_tile(frames: Frames) -> Tile:
+def _visitors_with_lists_tile(frames: Frames) -> Tile:
     question = "Who gets a list?"
     if frames["funnel"].is_empty():
         return Tile(question, "no lists yet", "", "unknown")

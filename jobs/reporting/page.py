@@ -30,8 +30,8 @@ class Report:
 def render_page(report: Report) -> str:
     """Return a report as the text of an HTML page.
 
-    The page's content security policy allows no script but the page's own, and no loading but that of pictures over
-    https. A page loads pictures only when its reader presses a button.
+    The page's content security policy lets it run only its own script, and load only pictures over https. A page loads
+    pictures only when its reader presses a button.
     """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

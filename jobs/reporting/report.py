@@ -28,7 +28,7 @@ from jobs.warehouse.schema import require_current_version
 
 
 def write_report(settings: Settings, path: Path) -> dict[str, Any]:
-    """Write the report on the warehouse that the settings name to a file; the warehouse is opened for reading only.
+    """Write the report to a file. It is about the warehouse of the settings, which is opened for reading only.
 
     Returns
     -------

@@ -20,7 +20,7 @@ def records(text: str, delimiter: str = ",", width: int = 2) -> list:
             record.first_line_number,
             BROKEN
             if record.unreadable_reason
-            else record.fields or split_fields(record.raw_bytes.decode(), delimiter)[0],
+            else record.parsed_fields or split_fields(record.raw_bytes.decode(), delimiter)[0],
         )
         for record in read
     ]
@@ -132,7 +132,7 @@ def test_a_run_of_lines_holds_what_each_line_does(text, delimiter, width, newlin
         return [
             (
                 record.first_line_number,
-                record.raw_bytes if record.unreadable_reason else record.fields or record.raw_bytes,
+                record.raw_bytes if record.unreadable_reason else record.parsed_fields or record.raw_bytes,
                 record.unreadable_reason,
             )
             for record in reader

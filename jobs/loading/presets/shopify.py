@@ -14,7 +14,7 @@ _TIME_FORMATS = ("%Y-%m-%d %H:%M:%S %z",)
 
 
 def _value_of_whole_order_sql(column: str) -> str:
-    """Return the SQL of a value of a whole order, which stands only in the order's first row."""
+    """Return the SQL of a column's value for the whole order, which stands only in the order's first row."""
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Name")"""
 
 

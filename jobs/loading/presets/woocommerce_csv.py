@@ -43,7 +43,7 @@ def _order_lines_sql(line_texts_sql: str) -> str:
 
 
 def _value_of_whole_order_sql(column: str) -> str:
-    """Return the SQL of a value of a whole order, which may stand only in the order's first row."""
+    """Return the SQL of a column's value for the whole order, which may stand only in the order's first row."""
     return f"""max(nullif(trim("{column}"), '')) over (partition by "Order Number")"""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jobs.errors import NextmartError
 from jobs.loading.file_listing import PARQUET, TEXT, file_paths, find_source_files, known_ending
-from jobs.loading.preset_sources import layout_of_first_line
+from jobs.loading.preset_sources import layout_matching_first_line
 from jobs.loading.presets.all_presets import PRESETS
 from jobs.loading.proposals.common_names import ALL_NAMES
 from jobs.loading.relations import column_types
@@ -96,7 +96,7 @@ def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
         if (
             dialect
             and not has_no_header(dialect, [], ALL_NAMES)
-            and not layout_of_first_line(layouts, dialect.first_line)
+            and not layout_matching_first_line(layouts, dialect.first_line)
         ):
             columns = dialect.column_names
     stem = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "*", Path(file).name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.errors import NextmartError
 from jobs.loading.file_listing import TEXT, InputFile, find_source_files
-from jobs.loading.preset_sources import layout_of_first_line
+from jobs.loading.preset_sources import layout_matching_first_line
 from jobs.loading.presets.all_presets import PRESETS
 from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.proposals.common_names import ALL_NAMES, EVENT_NAMES, ITEM_COLUMN_NAMES, columns_with_names
@@ -116,7 +116,7 @@ class FileSample:
         """The presets' layouts that fit the file by its columns; without a header, those that fit its first line."""
         pairs = [(preset, layout) for preset in PRESETS.values() for layout in preset.layouts]
         if not self.has_header:
-            return [pair for pair in pairs if layout_of_first_line([pair[1]], self.first_line)]
+            return [pair for pair in pairs if layout_matching_first_line([pair[1]], self.first_line)]
         return [
             pair for pair in pairs if not pair[1].first_line_pattern and not pair[1].missing_columns(self.column_types)
         ]
@@ -211,7 +211,7 @@ def _text_file_options(file: InputFile) -> _FileOptions:
     if dialect is None:
         raise NextmartError(f"{file.path} is empty")
     layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
-    layout = layout_of_first_line(layouts, dialect.first_line)
+    layout = layout_matching_first_line(layouts, dialect.first_line)
     if not layout and not has_no_header(dialect, lines_after_header(beginning, dialect), ALL_NAMES):
         return _FileOptions(ReadOptions(encoding=encoding), dialect.first_line, remarks=remarks)
     if layout:
