@@ -39,7 +39,7 @@ MODEL = {
 
 
 class RateLimitedServer(ThreadingHTTPServer):
-    """A local server that limits the rate of requests; the unused requests of one second may be made up for later.
+    """A local server that limits the rate of requests. It saves up unused requests of one second at most for later.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ HIT_RATE = 0.2
 """Share of the cases in which a model lists the target. The model's nDCG is then about 0.08, as on Amazon Beauty."""
 
 OWN_SHARE = 0.5
-"""Share of the cases on which each model's hits are drawn by themselves; on the others all models share them."""
+"""Share of the cases for which each model has hits of its own; for the other cases all models have the same hits."""
 
 
 def main() -> None:
@@ -33,17 +33,24 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=2000, help="validation cases of a week")
     parser.add_argument("--new-cases", type=int, default=200, help="how many of them are new")
     options = parser.parse_args()
-    simulation_size = (options.challengers, options.cases, options.new_cases)
+    challenger_and_case_counts = (options.challengers, options.cases, options.new_cases)
     started = time.process_time()
-    weeks_by_year = [weeks_until_live_family_changes(simulation_size, 0.0, seed) for seed in range(options.years)]
-    uncorrected = [weeks_until_change_by_uncorrected_interval(simulation_size, seed) for seed in range(options.years)]
+    weeks_until_change_by_year = [
+        weeks_until_live_family_changes(challenger_and_case_counts, 0.0, seed) for seed in range(options.years)
+    ]
+    uncorrected = [
+        weeks_until_change_by_uncorrected_interval(challenger_and_case_counts, seed) for seed in range(options.years)
+    ]
     print(f"{options.challengers} equal challengers, {options.cases} cases a week, {options.new_cases} of them new")
     print(
-        f"  wrong changes of the live family: {_share_of_years_with_change(weeks_by_year)} of years; "
+        f"  wrong changes of the live family: {_share_of_years_with_change(weeks_until_change_by_year)} of years; "
         f"by one 95 % interval a look: {_share_of_years_with_change(uncorrected)}"
     )
     for relative_gain in (0.05, 0.1, 0.2, 0.3):
-        waits = [weeks_until_live_family_changes(simulation_size, relative_gain, seed) for seed in range(options.years)]
+        waits = [
+            weeks_until_live_family_changes(challenger_and_case_counts, relative_gain, seed)
+            for seed in range(options.years)
+        ]
         found = sorted(LOOKS_COUNTED + 1 if wait is None else wait for wait in waits)
         median = found[len(found) // 2]
         median_wait = f"{median} weeks" if median <= LOOKS_COUNTED else "more than a year"
@@ -55,19 +62,19 @@ def main() -> None:
 
 
 def weeks_until_live_family_changes(
-    simulation_size: tuple[int, int, int], relative_gain: float, seed: int
+    challenger_and_case_counts: tuple[int, int, int], relative_gain: float, seed: int
 ) -> int | None:
     """Return after how many weeks another family becomes live, by nextmart's rule; None if none does within a year.
 
     Parameters
     ----------
-    simulation_size : (int, int, int)
+    challenger_and_case_counts : (int, int, int)
         Number of challengers, of validation cases in a week, and of those cases that are new in a week.
     relative_gain : float
         By which share the first challenger hits more often than the live family: 0.1 means 10 % more often.
     """
-    challengers, cases, new_cases = simulation_size
-    values = _draw_ndcg(simulation_size, relative_gain, seed)
+    challengers, cases, new_cases = challenger_and_case_counts
+    values = _draw_ndcg(challenger_and_case_counts, relative_gain, seed)
     is_new = np.arange(cases) >= cases - new_cases
     looks: list[list[CaseValuesAtLook]] = [[] for _ in range(challengers + 1)]
     for week in range(LOOKS_COUNTED):
@@ -84,13 +91,15 @@ def weeks_until_live_family_changes(
     return None
 
 
-def weeks_until_change_by_uncorrected_interval(simulation_size: tuple[int, int, int], seed: int) -> int | None:
+def weeks_until_change_by_uncorrected_interval(
+    challenger_and_case_counts: tuple[int, int, int], seed: int
+) -> int | None:
     """Return after how many weeks a challenger beats the live family by a 95 % interval; None if none does in a year.
 
     The interval is not corrected for the many looks. All models are equally good, so any change is wrong.
     """
-    _, cases, new_cases = simulation_size
-    values = _draw_ndcg(simulation_size, 0.0, seed)
+    _, cases, new_cases = challenger_and_case_counts
+    values = _draw_ndcg(challenger_and_case_counts, 0.0, seed)
     for week in range(LOOKS_COUNTED):
         differences = (values[1:] - values[0])[:, week * new_cases : week * new_cases + cases]
         if (differences.mean(axis=1) > 1.96 * differences.std(axis=1) / np.sqrt(cases)).any():
@@ -98,7 +107,7 @@ def weeks_until_change_by_uncorrected_interval(simulation_size: tuple[int, int, 
     return None
 
 
-def _draw_ndcg(simulation_size: tuple[int, int, int], relative_gain: float, seed: int) -> Doubles:
+def _draw_ndcg(challenger_and_case_counts: tuple[int, int, int], relative_gain: float, seed: int) -> Doubles:
     """Draw the nDCG of each model on each case.
 
     Returns
@@ -106,7 +115,7 @@ def _draw_ndcg(simulation_size: tuple[int, int, int], relative_gain: float, seed
     float64 array (challengers + 1, cases of a year)
         The first row is the live family's.
     """
-    challengers, cases, new_cases = simulation_size
+    challengers, cases, new_cases = challenger_and_case_counts
     random = np.random.default_rng(seed)
     size = (challengers + 1, cases + new_cases * (LOOKS_COUNTED - 1))
     hit_rates = np.full((challengers + 1, 1), HIT_RATE)
@@ -119,9 +128,9 @@ def _draw_ndcg(simulation_size: tuple[int, int, int], relative_gain: float, seed
     return np.stack([case_values_from_ranks(row, "ndcg", SELECTION_K) for row in ranks])
 
 
-def _share_of_years_with_change(weeks_by_year: list[int | None]) -> str:
+def _share_of_years_with_change(weeks_until_change_by_year: list[int | None]) -> str:
     """Return the share of years in which the live family changes, as a percentage."""
-    return f"{sum(week is not None for week in weeks_by_year) / len(weeks_by_year):.0%}"
+    return f"{sum(week is not None for week in weeks_until_change_by_year) / len(weeks_until_change_by_year):.0%}"
 
 
 if __name__ == "__main__":

@@ -213,20 +213,22 @@ def run_in_new_process(function: Callable[[], ResourceUsage]) -> ResourceUsage:
 
 
 def write_event_files(
-    folder: Path, file_format: str, first_event: int, event_count: int, options: argparse.Namespace
+    folder: Path, file_format: str, first_event: int, event_count: int, command_line_options: argparse.Namespace
 ) -> None:
-    """Write files of made-up events; ``options`` holds the command-line options, such as the number of files."""
+    """Write files of made-up events, as the benchmark's options say: how many files, visitors and repeated events."""
     folder.mkdir()
-    files = min(options.files, event_count)
+    files = min(command_line_options.files, event_count)
     with duckdb.connect() as connection:
-        connection.execute(f"set memory_limit = {literal(options.memory)}; set enable_progress_bar = false")
+        connection.execute(
+            f"set memory_limit = {literal(command_line_options.memory)}; set enable_progress_bar = false"
+        )
         for number in range(files):
             numbers = {
                 "first": first_event + event_count * number // files,
                 "last": first_event + event_count * (number + 1) // files,
-                "rows": options.rows,
-                "visitors": max(options.rows // 50, 1),
-                "every": options.one_in_repeated,
+                "rows": command_line_options.rows,
+                "visitors": max(command_line_options.rows // 50, 1),
+                "every": command_line_options.one_in_repeated,
             }
             path = literal(str(folder / f"{first_event}_{number}.{file_format}"))
             connection.execute(COPY_EVENTS.format(path=path), numbers)

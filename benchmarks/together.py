@@ -181,21 +181,21 @@ def main() -> None:
 
 
 def print_run_times(
-    label: str, run_times: DbtRunTimes, start_seconds: float, full_count_times: DbtRunTimes | None = None
+    label: str, run_times: DbtRunTimes, dbt_startup_seconds: float, full_count_times: DbtRunTimes | None = None
 ) -> DbtRunTimes:
     """Print the times of a dbt run as one line, and return them.
 
     Parameters
     ----------
-    start_seconds : float
+    dbt_startup_seconds : float
         CPU seconds of the start of dbt.
     full_count_times : DbtRunTimes, optional
         The run with which this one is compared; by default itself.
     """
     compared = full_count_times or run_times
-    ratios = [(run_times.cpu_seconds - less) / (compared.cpu_seconds - less) for less in (start_seconds, 0)]
+    ratios = [(run_times.cpu_seconds - less) / (compared.cpu_seconds - less) for less in (dbt_startup_seconds, 0)]
     models = ", ".join(f"{model} {run_times.seconds_by_model[model]:.2f}" for model in MODELS)
-    seconds = run_times.cpu_seconds - start_seconds
+    seconds = run_times.cpu_seconds - dbt_startup_seconds
     print(f"{label}, {seconds:.2f}, {ratios[0]:.3f}, {run_times.cpu_seconds:.2f} {ratios[1]:.3f}, {models}", flush=True)
     return run_times
 

@@ -1,4 +1,4 @@
-"""A campaign: simulates the nights of a shop one by one, and checks everything after each night."""
+"""A campaign of chaos tests: simulates the nights of a shop one by one, and checks everything after each night."""
 
 import os
 import re
@@ -14,25 +14,25 @@ import duckdb
 
 from benchmarks.chaos.broken_rule import BrokenRule
 from benchmarks.chaos.commands import CommandResult
+from benchmarks.chaos.fake_embedding_service import DIMENSIONS, FakeEmbeddingService
 from benchmarks.chaos.fault_kinds import FAULTS, FAULTS_THAT_LOSE_ANSWERS
 from benchmarks.chaos.faulty_commands import DAY, FaultyCommandRunner
-from benchmarks.chaos.forgotten_people import check_backup_copies, check_forgotten_people
-from benchmarks.chaos.full_refresh import check_full_refresh
+from benchmarks.chaos.forgotten_people_checks import check_backup_copies, check_forgotten_people
+from benchmarks.chaos.full_refresh_check import check_full_refresh
 from benchmarks.chaos.harness import CommandHarness
 from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.night_outcomes import outcomes_by_fault
-from benchmarks.chaos.paid_texts import PaidTextAccounts
-from benchmarks.chaos.publication import (
+from benchmarks.chaos.paid_text_accounts import PaidTextAccounts
+from benchmarks.chaos.publication_checks import (
     SELECT_WHETHER_WHOLE,
     check_publication_with_warehouse,
     check_published_file,
     check_reads,
     file_hash,
 )
-from benchmarks.chaos.service import DIMENSIONS, FakeEmbeddingService
 from benchmarks.chaos.shop import ShopSize, SimulatedShop, night_start
 from benchmarks.chaos.shop_settings import ShopSettings
-from benchmarks.chaos.tables import check_tables
+from benchmarks.chaos.table_checks import check_tables
 from benchmarks.chaos.tally import CampaignTally
 from benchmarks.chaos.warehouse_damage import restore_warehouse_if_damaged
 from tests.embedding.fake_openai import KEY

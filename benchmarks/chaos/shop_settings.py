@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.chaos.fake_embedding_service import MODEL
 from benchmarks.chaos.placements import HOME_SETTINGS, MAIL_SETTINGS
-from benchmarks.chaos.service import MODEL
 
 FIXED_SETTINGS = """
 embedding_requests_in_flight = 2

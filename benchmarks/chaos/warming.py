@@ -16,7 +16,7 @@ from pathlib import Path
 
 from warm_builds import build_in_this_process
 
-from benchmarks.chaos.service import FakeEmbeddingService
+from benchmarks.chaos.fake_embedding_service import FakeEmbeddingService
 from benchmarks.chaos.shop import SimulatedShop
 from benchmarks.chaos.shop_settings import ShopSettings
 from jobs import cli

@@ -55,17 +55,22 @@ def install_packages(environments_folder: Path) -> dict[str, str]:
 
 
 def time_epoch(
-    package_name: str, interpreter: str, model: str, loss: str, events_file: Path, options: argparse.Namespace
+    package_name: str,
+    interpreter: str,
+    model: str,
+    loss: str,
+    events_file: Path,
+    command_line_options: argparse.Namespace,
 ) -> dict:
     """Time one epoch of a package in a new process; return the seconds, batches and rows that the process prints."""
-    threads = {variable: str(options.threads) for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    threads = {variable: str(command_line_options.threads) for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     # RecBole reads its own files with torch.load, which by default refuses them
     environment = {**os.environ, **threads, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "CUDA_VISIBLE_DEVICES": ""}
     if package_name == OURS:
         environment["PYTHONPATH"] = str(HERE.parents[1])
     with tempfile.TemporaryDirectory() as folder:
         script = str(HERE.resolve() / f"{package_name}_epoch.py")
-        script_arguments = [model, loss, str(events_file), json.dumps(SIZES), str(options.batches)]
+        script_arguments = [model, loss, str(events_file), json.dumps(SIZES), str(command_line_options.batches)]
         completed = subprocess.run(
             [interpreter, script, *script_arguments],
             env=environment,

@@ -23,8 +23,8 @@ class BatchClock:
     The first batches are slow, since they warm up; so the mean time of the others is counted for them too.
     """
 
-    def __init__(self, warm_up_batches: int = 10) -> None:
-        self.warm_up_batches = warm_up_batches
+    def __init__(self, warm_up_batch_count: int = 10) -> None:
+        self.warm_up_batch_count = warm_up_batch_count
         self.batch_ends: list[float] = []
 
     def note_batch_end(self) -> None:
@@ -33,6 +33,6 @@ class BatchClock:
 
     def print_epoch_seconds(self, batch_count: int, row_count: int) -> None:
         """Print, as JSON, the seconds of an epoch of ``batch_count`` batches, and the numbers of batches and rows."""
-        warm = min(self.warm_up_batches, len(self.batch_ends) - 2)
+        warm = min(self.warm_up_batch_count, len(self.batch_ends) - 2)
         each = (self.batch_ends[-1] - self.batch_ends[warm]) / (len(self.batch_ends) - 1 - warm)
         print(json.dumps({"seconds": each * batch_count, "batches": batch_count, "rows": row_count}))

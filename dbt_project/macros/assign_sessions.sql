@@ -4,9 +4,9 @@ A query that divides the rows of `events` (a relation or CTE) into sessions. To 
 the SQL condition `visitor_condition`.
 A visit is a series of a visitor's events without a pause longer than session_gap_minutes, or one session of the shop's
 tracker that is kept whole. A visit that passes a limit is cut into several sessions; any other visit is one session.
-`events` must hold all events of each visit of which it holds one. Its column source_cut_reason says why the tracker's
-session of an event is cut at pauses. It is null if that session is kept whole, or if the event belongs to no session of
-the tracker.
+`events` must hold all events of each visit of which it holds one. Its column tracker_session_cut_reason says why the
+tracker's session of an event is cut at pauses. It is null if that session is kept whole, or if the event belongs to no
+session of the tracker.
 #}
 {% macro assign_sessions(events, visitor_condition) -%}
 {%- set session_gap = interval_of_minutes(var('session_gap_minutes')) -%}
@@ -16,10 +16,10 @@ with events_with_visit_starts as (
     select
         *,
         row_number() over by_visitor as event_number,
-        -- a pause starts a visit only among events outside the tracker's sessions, or in one of them that is cut
+        -- a pause starts a visit only if its events belong to no session of the tracker, or to one that is cut
         lag(event_at) over by_visitor is null
         or (
-            (source_session_id is null or source_cut_reason is not null)
+            (source_session_id is null or tracker_session_cut_reason is not null)
             and event_at > lag(event_at) over by_visitor + {{ session_gap }}
         ) as starts_visit
     from {{ events }}
@@ -31,11 +31,11 @@ events_in_visits as (
     -- an event's position is its event_number less that of the visit's first event, plus 1; row_number() over a window
     -- by session_id would sort all rows again
     select
-        * exclude (starts_visit, event_number, source_cut_reason),
+        * exclude (starts_visit, event_number, tracker_session_cut_reason),
         last_value(case when starts_visit then {{ session_key() }} end ignore nulls) over rows_so_far as session_id,
         last_value(case when starts_visit then event_at end ignore nulls) over rows_so_far as visit_started_at,
         event_number - max(case when starts_visit then event_number end) over rows_so_far + 1 as position,
-        source_cut_reason as cut_reason
+        tracker_session_cut_reason as cut_reason
     from events_with_visit_starts
     window rows_so_far as (
         partition by visitor_id, source_session_id order by {{ event_sort_keys() }}
@@ -43,7 +43,7 @@ events_in_visits as (
     )
 ){% if has_visit_limit %},
 
-events_with_piece_numbers as (
+events_with_visit_piece_numbers as (
     -- a visit is divided twice: into pieces of max_session_minutes, and into pieces of max_session_events; an event's
     -- two numbers, which count from 0, say in which pieces the event lies
     select
@@ -68,7 +68,7 @@ events_in_limited_sessions as (
                 end
             ) as cut_reason
         )
-    from events_with_piece_numbers
+    from events_with_visit_piece_numbers
     window session_part as (
         partition by visitor_id, source_session_id, visit_started_at, piece_number_by_minutes, piece_number_by_events
         order by {{ event_sort_keys() }}

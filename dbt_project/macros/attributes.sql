@@ -59,7 +59,7 @@
 {%- endmacro %}
 
 {# Query of one row: `types`, a map from the name of each attribute to its type. #}
-{% macro attribute_types(relation, members) -%}
+{% macro attribute_type_map(relation, members) -%}
     select map_from_entries(list(struct_pack(k := name, v := type) order by name)) as types
     from (
         select name, {{ attribute_type('kind') }} as type
@@ -91,7 +91,8 @@
     ) || '}')::json end
 {%- endmacro %}
 
-{# Hash of the names and texts of a row's members; null if there is no member. The attributes' types don't change it. #}
+{# Hash of the names and texts of a row's members; null if there is no member. The hash doesn't depend on the
+   attributes' types. #}
 {% macro attributes_hash(members) -%}
     {{ return(adapter.dispatch('attributes_hash', 'nextmart')(members)) }}
 {%- endmacro %}

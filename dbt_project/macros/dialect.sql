@@ -58,11 +58,11 @@
 {%- endmacro %}
 
 {# The cosine of two embeddings. Negative cosines become 0; it is 0 too where an embedding is missing or all zeros. #}
-{% macro cosine(embedding, other_embedding) -%}
-    {{ return(adapter.dispatch('cosine', 'nextmart')(embedding, other_embedding)) }}
+{% macro non_negative_cosine(embedding, other_embedding) -%}
+    {{ return(adapter.dispatch('non_negative_cosine', 'nextmart')(embedding, other_embedding)) }}
 {%- endmacro %}
 
-{% macro default__cosine(embedding, other_embedding) -%}
+{% macro default__non_negative_cosine(embedding, other_embedding) -%}
     coalesce(greatest(0.0, nullif(array_cosine_similarity({{ embedding }}, {{ other_embedding }}), 'nan'::double)), 0)
 {%- endmacro %}
 

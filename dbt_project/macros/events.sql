@@ -5,7 +5,8 @@
     (reject_reason is null or reject_reason = 'unknown_item')
 {%- endmacro %}
 
-{# The columns that must be equal in two rows of one event_key for the rows to be the same event. #}
+{# The columns by which two rows with the same event_key are compared. The later row is dropped if they are equal in all
+   of these columns; otherwise it is rejected. #}
 {% macro compared_event_columns() -%}
     row(visitor_id, user_id, item_id, event_type, event_at, source_session_id)
 {%- endmacro %}

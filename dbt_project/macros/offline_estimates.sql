@@ -19,7 +19,7 @@ with weighted_impressions as (
     from {{ drawn_places }}
 ),
 
-sums_by_visitor as (
+sums_by_visitor_and_list_kind as (
     select
         {{ list_columns }}, visitor_id,
         count(*) as impression_count,
@@ -29,7 +29,7 @@ sums_by_visitor as (
     group by {{ list_columns }}, visitor_id
 ),
 
-sums_by_list as (
+sums_by_list_kind as (
     select
         {{ list_columns }},
         sum(impression_count) as impression_count,
@@ -42,11 +42,11 @@ sums_by_list as (
         abs(sum(weight_sum) - sum(impression_count))
         / nullif(sqrt(sum((weight_sum - impression_count) * (weight_sum - impression_count))), 0)
             as standard_errors_from_one
-    from sums_by_visitor
+    from sums_by_visitor_and_list_kind
     group by {{ list_columns }}
 ),
 
-followed_sums_by_visitor as (
+followed_sums_by_visitor_and_list_kind as (
     select
         {{ list_columns }}, weighted_impressions.visitor_id, follows.event_type,
         count(*) as followed_count,
@@ -56,7 +56,7 @@ followed_sums_by_visitor as (
     group by {{ list_columns }}, weighted_impressions.visitor_id, follows.event_type
 ),
 
-followed_sums_by_list as (
+followed_sums_by_list_kind as (
     select
         followed.placement, followed.list_placement, followed.model, followed.model_version, followed.event_type,
         sum(followed.followed_count) as followed_count,
@@ -64,8 +64,8 @@ followed_sums_by_list as (
         sum(followed.followed_weight_sum) as followed_weight_sum,
         sum(followed.followed_weight_sum * followed.followed_weight_sum) as followed_square_sum,
         sum(followed.followed_weight_sum * visitors.weight_sum) as product_sum
-    from followed_sums_by_visitor as followed
-    inner join sums_by_visitor as visitors
+    from followed_sums_by_visitor_and_list_kind as followed
+    inner join sums_by_visitor_and_list_kind as visitors
         on
             followed.placement = visitors.placement and followed.list_placement = visitors.list_placement
             and followed.model = visitors.model
@@ -74,7 +74,7 @@ followed_sums_by_list as (
     group by all
 ),
 
-estimates_by_event_type as (
+estimates_by_list_kind_and_event_type as (
     select
         sums.*,
         types.event_type,
@@ -84,9 +84,9 @@ estimates_by_event_type as (
         coalesce(followed.product_sum, 0) as product_sum,
         coalesce(followed.followed_weight_sum, 0) / nullif(sums.weight_sum, 0) as estimated_rate,
         coalesce(sums.weight_sum * sums.weight_sum / nullif(sums.square_sum, 0), 0) as effective_sample_size
-    from sums_by_list as sums
+    from sums_by_list_kind as sums
     cross join {{ event_types }} as types
-    left join followed_sums_by_list as followed
+    left join followed_sums_by_list_kind as followed
         on
             sums.placement = followed.placement and sums.list_placement = followed.list_placement
             and sums.model = followed.model and sums.model_version is not distinct from followed.model_version
@@ -109,7 +109,7 @@ estimates_with_intervals as (
                 then 'the weights are not 1 on average: the propensities are wrong, or items can''t be drawn'
             when followed_visitor_count < {{ min_visitors_with_outcome() }} then 'too few visitors have followed'
         end as why_not
-    from estimates_by_event_type
+    from estimates_by_list_kind_and_event_type
 )
 
 select

@@ -40,33 +40,33 @@
     ({{ is_event_type_of_basket_kind('viewed', column) }} or {{ is_event_type_of_basket_kind('bought', column) }})
 {%- endmacro %}
 
-{# Query for the rows of the table outcomes. The query that uses the macro must have a CTE `place_counts_by_day`, with
-   the numbers of places and visitors by day, placement, model, arm and rank. Each of its rows is combined with each
-   event type in the relation `outcome_events`. The relation `followed_place_counts` says how many of the places were
-   followed by an event of the type, the relation `event_counts` how many events there were and their revenue; both may
-   be one relation. Where they have no row, the count is 0. #}
-{% macro outcome_rows(outcome_events, followed_place_counts, event_counts) -%}
+{# Query for the rows of the table outcomes. The query that uses the macro must have a CTE `list_place_counts_by_day`,
+   with the numbers of places and visitors by day, placement, model, arm and rank. Each of its rows is combined with each
+   event type in the relation `outcome_events`. The relation `followed_list_place_counts` says how many of the places
+   were followed by an event of the type, the relation `event_counts` how many events there were and their revenue; both
+   may be one relation. Where they have no row, the count is 0. #}
+{% macro outcome_rows(outcome_events, followed_list_place_counts, event_counts) -%}
 select
-    place_counts_by_day.day,
-    place_counts_by_day.placement,
-    place_counts_by_day.model,
-    place_counts_by_day.arm,
-    place_counts_by_day.rank,
+    list_place_counts_by_day.day,
+    list_place_counts_by_day.placement,
+    list_place_counts_by_day.model,
+    list_place_counts_by_day.arm,
+    list_place_counts_by_day.rank,
     event_types.event_type,
-    place_counts_by_day.places,
-    place_counts_by_day.visitors,
-    coalesce({{ followed_place_counts }}.followed, 0) as followed,
+    list_place_counts_by_day.places,
+    list_place_counts_by_day.visitors,
+    coalesce({{ followed_list_place_counts }}.followed, 0) as followed,
     coalesce({{ event_counts }}.events, 0) as events,
     coalesce({{ event_counts }}.priced_events, 0) as priced_events,
     coalesce({{ event_counts }}.revenue, 0) as revenue
-from place_counts_by_day
+from list_place_counts_by_day
 cross join (select distinct event_type from {{ outcome_events }}) as event_types
-{% for counts in [followed_place_counts, event_counts] | unique -%}
+{% for counts in [followed_list_place_counts, event_counts] | unique -%}
 left join {{ counts }}
     on
-        place_counts_by_day.day = {{ counts }}.day and place_counts_by_day.placement = {{ counts }}.placement
-        and place_counts_by_day.model = {{ counts }}.model and place_counts_by_day.arm = {{ counts }}.arm
-        and place_counts_by_day.rank = {{ counts }}.rank
+        list_place_counts_by_day.day = {{ counts }}.day and list_place_counts_by_day.placement = {{ counts }}.placement
+        and list_place_counts_by_day.model = {{ counts }}.model and list_place_counts_by_day.arm = {{ counts }}.arm
+        and list_place_counts_by_day.rank = {{ counts }}.rank
         and event_types.event_type = {{ counts }}.event_type
 {% endfor -%}
 {%- endmacro %}

@@ -12,7 +12,7 @@
             "price_decimal_sign: '" ~ decimal_sign ~ "' is neither '.' nor ',' nor null") -%}
     {%- endif -%}
     {#- a currency is a sign, perhaps with a country's letters (US$), an ISO 4217 code (USD), or a word (euros) -#}
-    {%- set currency = "(?:[a-z]{0,2}\\p{Sc}(?:us|ca|au|nz)?|" ~ currency_words() ~ ")[\\s\\p{Z}]*" -%}
+    {%- set currency = "(?:[a-z]{0,2}\\p{Sc}(?:us|ca|au|nz)?|" ~ currency_regex() ~ ")[\\s\\p{Z}]*" -%}
     {%- set number = "regexp_replace(" ~ blank_as_null(column) ~ ", '(?i)^(-?)(?:" ~ currency ~ "){0,2}"
         ~ "(-?[0-9.,][0-9.,''’\\s\\p{Z}]*?)(?:[.,][-–—]{1,2})?[\\s\\p{Z}]*(?:" ~ currency ~ "){0,2}$', '\\1\\2')" -%}
     case
@@ -46,7 +46,7 @@
 
 {# The currencies that to_price knows, as alternatives of a regular expression: the codes of ISO 4217, and words that
    price tags carry. A code that is an English word, such as ALL, counts only in capital letters. #}
-{% macro currency_words() -%}
+{% macro currency_regex() -%}
     {%- set codes = "
         aed afn amd aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd btn bwp byn bzd cad cdf chf clp
         cny crc cve czk djf dkk dop dzd egp ern etb eur fjd fkp gbp ghs gip gmd gnf gtq gyd hkd hnl htg huf idr ils

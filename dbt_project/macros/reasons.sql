@@ -1,5 +1,5 @@
 {# SQL of the reason, in words, why an item is in a visitor's list. Both arguments are aliases of relations: `list_rows`
-   has the rows of lists, and `reason_items` the catalogue's rows of the items in their column reason_item_id. #}
+   has the rows of lists, and `reason_items` the rows of the catalogue that are joined to them by reason_item_id. #}
 {% macro reason_in_words(list_rows, reason_items) -%}
     case
         when {{ list_rows }}.reason_item_id is not null

@@ -36,7 +36,7 @@
     where
         event_at >= {{ build_bound('earliest_time_near_new_events', "'-infinity'::timestamptz") }}
         or source_session_id in (
-            select source_session_id from ({{ source_sessions_with_new_events() }}) as source_sessions
+            select source_session_id from ({{ tracker_sessions_with_new_events() }}) as tracker_sessions
             where is_assigned_whole
         )
     {% else %}

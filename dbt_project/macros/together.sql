@@ -4,7 +4,8 @@
 {# The log-likelihood ratio of a table of two by two counts: twice the sum of count * ln(count / expected), where the
    expected count is row total * column total / total (T. Dunning, Accurate Methods for the Statistics of Surprise and
    Coincidence, Computational Linguistics 19, 1993). 0 means no connection. By chance alone, 5 % of tables have a ratio
-   above 3.8, and 0.1 % one above 10.8. `joint_count` is the count in the first row and the first column; the totals are whole numbers. #}
+   above 3.8, and 0.1 % one above 10.8. `joint_count` is the count in the first row and the first column. All arguments
+   are whole numbers. #}
 {% macro log_likelihood_ratio(joint_count, row_total, column_total, total) -%}
     2 * (
         {{ likelihood_term(joint_count, row_total, column_total, total) }}
@@ -29,7 +30,7 @@
    `together_items_per_item` of them, by score. If scores are equal, the lower item_id comes first. `basket_kind` is
    viewed or bought. #}
 {% macro items_in_same_baskets(basket_kind) -%}
-with basket_total as (
+with total_basket_count as (
     -- the number of baskets whose pairs are in pair_counts
     select count(*) as basket_count
     from {{ ref('baskets') }}
@@ -83,13 +84,14 @@ scored_pairs as materialized (
         pairs.available,
         pairs.with_available,
         {{ log_likelihood_ratio(
-            'pairs.together', 'pairs.smaller_basket_count', 'pairs.larger_basket_count', 'basket_total.basket_count'
+            'pairs.together', 'pairs.smaller_basket_count', 'pairs.larger_basket_count',
+            'total_basket_count.basket_count'
         ) }} as score
     from pairs_of_catalog_items as pairs
-    cross join basket_total
+    cross join total_basket_count
     -- only pairs that are in more baskets than by chance: items that avoid each other would have a high score too
     where
-        cast(pairs.together as double) * basket_total.basket_count
+        cast(pairs.together as double) * total_basket_count.basket_count
         > cast(pairs.smaller_basket_count as double) * pairs.larger_basket_count
 ),
 
@@ -131,13 +133,13 @@ select
     other_items.title as with_title,
     pairs.together,
     pairs.together / cast(items.basket_count as double) as confidence,
-    cast(pairs.together as double) * basket_total.basket_count
+    cast(pairs.together as double) * total_basket_count.basket_count
     / (cast(items.basket_count as double) * other_items.basket_count) as lift,
     pairs.score
 from ranked_pairs as pairs
 inner join items_with_basket_counts as items on pairs.item_id_rank = items.item_id_rank
 inner join items_with_basket_counts as other_items on pairs.with_item_id_rank = other_items.item_id_rank
-cross join basket_total
+cross join total_basket_count
 where pairs.rank <= {{ var('together_items_per_item') }}
 order by pairs.item_id_rank, pairs.rank
 {%- endmacro %}

@@ -106,7 +106,7 @@ from means_with_half_widths
 {%- endmacro %}
 
 {# The least number of visitors with an outcome that each arm needs before uplift has an interval. With fewer, the
-   interval doesn't hold, because its theory is one of large numbers. #}
+   interval may miss the true uplift too often, because it is computed by a theory for large numbers. #}
 {% macro min_visitors_with_outcome() -%}
     25
 {%- endmacro %}

@@ -32,7 +32,7 @@ setting_types_with_matches as (
     where exists (select 1 from event_type_counts)
 ),
 
-wrong_settings as (
+first_wrong_setting as (
     select setting, string_agg(event_type, ', ' order by event_type) filter (where not is_found) as missing_types
     from setting_types_with_matches
     group by setting
@@ -48,5 +48,5 @@ frequent_types_text as (
 
 select {{ fail_with_message("format('{} names {}, but the events have the types {}',"
     ~ " setting, missing_types, frequent_types)") }} as message
-from wrong_settings
+from first_wrong_setting
 cross join frequent_types_text

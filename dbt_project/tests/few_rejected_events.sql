@@ -8,52 +8,52 @@
 -- the bad build stops nothing any more. Its rows never change; to mend them, load them again, as new arrivals.
 -- The test reads only int_events_checked. If it read event_batches too, its failure would stop only the models that
 -- depend on both.
-with reason_counts_by_build as (
+with event_counts_by_build_and_reason as (
     select batch_id, reject_reason, count(*) as event_count
     from {{ ref('int_events_checked') }}
     group by batch_id, reject_reason
 ),
 
 newest_builds as (
-    select batch_id from reason_counts_by_build
+    select batch_id from event_counts_by_build_and_reason
     group by batch_id
     qualify coalesce(
         sum(sum(event_count)) over (order by batch_id desc rows between unbounded preceding and 1 preceding), 0
     ) < 100
 ),
 
-reason_counts_by_build_and_scope as (
-    select 'events' as scope, * from reason_counts_by_build
+event_counts_with_build_ranges as (
+    select 'events' as build_range, * from event_counts_by_build_and_reason
 
     union all by name
-    select 'events of the newest builds' as scope, reason_counts_by_build.*
-    from reason_counts_by_build
-    semi join newest_builds on reason_counts_by_build.batch_id = newest_builds.batch_id
+    select 'events of the newest builds' as build_range, event_counts_by_build_and_reason.*
+    from event_counts_by_build_and_reason
+    semi join newest_builds on event_counts_by_build_and_reason.batch_id = newest_builds.batch_id
 ),
 
-reason_counts_by_scope as (
-    select scope, reject_reason, sum(event_count) as event_count
-    from reason_counts_by_build_and_scope
-    group by scope, reject_reason
+event_counts_by_build_range_and_reason as (
+    select build_range, reject_reason, sum(event_count) as event_count
+    from event_counts_with_build_ranges
+    group by build_range, reject_reason
 ),
 
-rejected_counts_by_scope as (
+rejected_counts_by_build_range as (
     select
-        scope,
+        build_range,
         sum(event_count)::bigint as event_count,
         coalesce(sum(event_count) filter (where reject_reason is not null), 0)::bigint as rejected_count,
         arg_max(reject_reason, (event_count, reject_reason)) filter (where reject_reason is not null) as most_frequent_reason
-    from reason_counts_by_scope
-    group by scope
+    from event_counts_by_build_range_and_reason
+    group by build_range
 ),
 
-scope_above_limit as (
-    select * from rejected_counts_by_scope
+build_range_above_limit as (
+    select * from rejected_counts_by_build_range
     where rejected_count > {{ var('max_rejected_share') }} * event_count
-    order by scope
+    order by build_range
     limit 1
 )
 
 select {{ fail_with_message("format('{:,} of {:,} {} are rejected, most of them for {}; see staging.rejected_events',"
-    ~ " rejected_count, event_count, scope, most_frequent_reason)") }} as message
-from scope_above_limit
+    ~ " rejected_count, event_count, build_range, most_frequent_reason)") }} as message
+from build_range_above_limit

@@ -32,7 +32,7 @@ with rows_with_boosts as (
     {% endif %}
 ),
 
-checked_rows as (
+rows_to_check as (
     select rows_with_boosts.*, rows_with_boosts.rank in ({{ (slots or ['null']) | join(', ') }}) as is_at_slot_rank
     from rows_with_boosts
     {% if is_diverse %}
@@ -58,7 +58,7 @@ rows_with_previous_row as (
         lag(rank) over by_rank as previous_rank,
         lag(score) over by_rank as previous_score,
         lag(boost) over by_rank as previous_boost
-    from checked_rows
+    from rows_to_check
     where source <> 'pin' and is_at_slot_rank is not true
     window by_rank as (partition by visitor_id, source order by rank)
 ),
@@ -74,16 +74,17 @@ item_vectors as (
 ),
 
 -- The similarity of each of the two neighbours to the most similar item that was listed before the first of them was
--- chosen. An item at the rank of a slot behind them may have been listed before them or after them, which the rows
--- don't tell; it counts only for the second one, so that the test never warns wrongly
+-- chosen. The rows don't tell whether an item at the rank of a slot behind the two was chosen before or after them. It
+-- counts only for the second of the two, so that the test never warns wrongly
 similarity_to_earlier_items as (
     select
         suspect_rows.visitor_id, suspect_rows.item_id, suspect_rows.rank,
         max(case when not coalesce(listed.is_at_slot_rank and listed.rank > suspect_rows.previous_rank, false)
-            then {{ cosine('previous_vectors.embedding', 'listed_vectors.embedding') }} end) as previous_cosine,
-        max({{ cosine('item_vectors_of_rows.embedding', 'listed_vectors.embedding') }}) as cosine
+            then {{ non_negative_cosine('previous_vectors.embedding', 'listed_vectors.embedding') }} end)
+            as previous_cosine,
+        max({{ non_negative_cosine('item_vectors_of_rows.embedding', 'listed_vectors.embedding') }}) as cosine
     from suspect_rows
-    inner join checked_rows as listed
+    inner join rows_to_check as listed
         on
             suspect_rows.visitor_id = listed.visitor_id
             and (listed.rank < suspect_rows.previous_rank or listed.source = 'pin' or listed.is_at_slot_rank)

@@ -21,9 +21,9 @@ STEPS = {
 def funnel_section(frames: Frames) -> Section:
     """Return the report's section that counts rows at each step from events to lists, and rejected rows by reason."""
     title = "From events to lists"
-    if frames["funnel"].is_empty():
+    if frames["event_to_list_funnel"].is_empty():
         return Section("funnel", title, ["Nothing is built yet: `nextmart run` builds the tables."])
-    counts = frames["funnel"].row(0, named=True)
+    counts = frames["event_to_list_funnel"].row(0, named=True)
     steps = pl.DataFrame({"step": list(STEPS.values()), "count": [counts[column] for column in STEPS]})
     tables = [table_of_frame(steps, "Steps", {"step": "step", "count": "count"})]
     drawings = [charts.draw_bars(steps, "From events to lists", "step", "count", "count", "~s")]
@@ -31,9 +31,9 @@ def funnel_section(frames: Frames) -> Section:
     sentences = [
         f"{rejected} could not be used; {counts['bot_sessions']:,} sessions are of bots, which get no sequence."
     ]
-    if not frames["rejects"].is_empty():
+    if not frames["reject_reason_counts"].is_empty():
         headings = {"feed": "rows of", "reason": "reason", "row_count": "rows"}
-        tables.append(table_of_frame(frames["rejects"], "Rejected rows by reason", headings))
+        tables.append(table_of_frame(frames["reject_reason_counts"], "Rejected rows by reason", headings))
     return Section("funnel", title, sentences, drawings, tables)
 
 
@@ -73,9 +73,9 @@ def late_events_section(frames: Frames) -> Section:
 def catalogue_section(warehouse_state: dict[str, Any], frames: Frames) -> Section:
     """Return the report's section on the items with embeddings, the items in lists, and the cost of paid services."""
     title = "Catalogue, embeddings and cost"
-    if frames["totals"].is_empty():
+    if frames["item_counts"].is_empty():
         return Section("catalogue", title, ["No catalogue is built yet."])
-    totals = frames["totals"].row(0, named=True)
+    totals = frames["item_counts"].row(0, named=True)
     sentences = [
         f"{totals['items']:,} items, {totals['available']:,} of them available; "
         f"{_percent_of(totals['embedded'], totals['items'])} have an embedding, "
@@ -87,7 +87,7 @@ def catalogue_section(warehouse_state: dict[str, Any], frames: Frames) -> Sectio
     ]
     drawings: list[Chart] = []
     tables: list[Table] = []
-    coverage = frames["coverage"]
+    coverage = frames["category_coverage"]
     if not coverage.is_empty():
         shares = coverage.head(10).select(
             "category",

@@ -86,9 +86,9 @@ def _publication_change_tile(frames: Frames) -> Tile:
 
 def _visitors_with_lists_tile(frames: Frames) -> Tile:
     question = "Who gets a list?"
-    if frames["funnel"].is_empty():
+    if frames["event_to_list_funnel"].is_empty():
         return Tile(question, "no lists yet", "", "unknown")
-    counts = frames["funnel"].row(0, named=True)
+    counts = frames["event_to_list_funnel"].row(0, named=True)
     missing = counts["visitors"] - counts["visitors_with_lists"]
     detail = f"{missing:,} visitors with a sequence have none" if missing > 0 else "each visitor with a sequence"
     answer = f"{counts['visitors_with_lists']:,} visitors"

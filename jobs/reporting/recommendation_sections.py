@@ -163,9 +163,9 @@ def placements_section(frames: Frames) -> Section:
         "missing_places": "missing places",
     }
     tables = [table_of_frame(placements, "Lists of placements", headings)]
-    if not frames["rules"].is_empty():
+    if not frames["placement_rules"].is_empty():
         headings = {"placement": "placement", "rule": "rule", "target": "of", "definition": "definition"}
-        tables.append(table_of_frame(frames["rules"], "Rules of the last fill", headings))
+        tables.append(table_of_frame(frames["placement_rules"], "Rules of the last fill", headings))
     drawing = charts.draw_bars(short, "Share of visitors left short", "placement", "share", "share of visitors", ".1%")
     return Section("placements", title, [sentence], [drawing], tables)
 

@@ -83,5 +83,5 @@ def make_report(connection: Connection, settings: Settings) -> Report:
             catalogue_section(state, frames),
         ],
         sampled_visitors=sampled_visitors(frames),
-        searchable_items=searchable_items(frames["items"]),
+        searchable_items=searchable_items(frames["popular_items"]),
     )

@@ -9,11 +9,11 @@ from jobs.files import sql_text
 from jobs.warehouse.connection import Connection
 
 QUERIES: Final = (
-    "funnel",
-    "rejects",
+    "event_to_list_funnel",
+    "reject_reason_counts",
     "builds",
-    "totals",
-    "coverage",
+    "item_counts",
+    "category_coverage",
     "costs",
     "models",
     "concentration",
@@ -22,10 +22,10 @@ QUERIES: Final = (
     "outcomes",
     "uplift",
     "placements",
-    "rules",
-    "visitors",
-    "lists",
-    "items",
+    "placement_rules",
+    "newest_items_of_sampled_visitors",
+    "lists_of_sampled_visitors",
+    "popular_items",
 )
 
 Frames = dict[str, pl.DataFrame]

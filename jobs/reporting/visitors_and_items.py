@@ -16,12 +16,12 @@ def sampled_visitors(frames: Frames) -> list[dict[str, Any]]:
     places of the visitor's list). Each item of ``history`` and ``rows`` is a dictionary, whose ``picture`` is an https
     address or None.
     """
-    if frames["lists"].is_empty():
+    if frames["lists_of_sampled_visitors"].is_empty():
         return []
-    history = _rows_by_visitor(frames["visitors"])
+    history = _rows_by_visitor(frames["newest_items_of_sampled_visitors"])
     return [
         {"visitor_id": visitor_id, "history": history.get(visitor_id, []), "rows": rows}
-        for visitor_id, rows in _rows_by_visitor(frames["lists"]).items()
+        for visitor_id, rows in _rows_by_visitor(frames["lists_of_sampled_visitors"]).items()
     ]
 
 

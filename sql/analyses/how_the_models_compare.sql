@@ -1,7 +1,7 @@
 -- How do the models compare on history that they have not seen? One row a family, for its newest version, with the
 -- 95 % interval of nDCG. The live model was chosen by other sequences, those of the validation part. The column
 -- `decision` says why a model is live or not.
-with newest_metrics as (
+with metrics_of_newest_versions as (
     select *
     from recommendations.model_leaderboard
     where ends_with(split, '/test') and segment = 'all' and k = 10
@@ -18,6 +18,6 @@ select
     round(max(value) filter (where metric = 'coverage'), 4) as coverage_at_10,
     max(n) as cases,
     any_value(decision) as decision
-from newest_metrics
+from metrics_of_newest_versions
 group by model
 order by ndcg_at_10 desc, model;

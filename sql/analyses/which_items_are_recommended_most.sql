@@ -1,7 +1,7 @@
 -- Which items are recommended most? Which share of all recommendations does each item have, alone and together with the
 -- items above it?
--- If popular items have a far larger share of the recommendations than of the column visitors (the visitors with an event
--- on the item), the model only repeats the bestsellers.
+-- The column visitors is the number of visitors with an event on the item. If the most popular items have a far larger
+-- share of all recommendations than of these visitors, the model only repeats the bestsellers.
 with recommended_items as (
     -- for each item, the number of visitors to whom it is recommended
     select

@@ -1,5 +1,5 @@
--- Which items without any events are recommended already, to how many visitors, and as similar to how many items?
--- A catalogue owner who has added items can look for them here.
+-- Which items without any events are recommended already, and to how many visitors? To how many items is each listed as
+-- similar? A catalogue owner who has added items can look for them here.
 with items_without_events as (
     -- the popularity of an item without events is 0
     select item_id, title

@@ -295,8 +295,9 @@ create table if not exists ml.job_runs (
 
 -- One row for each deletion by `nextmart forget`, without the id of the person.
 -- `scope`: visitor or user.
--- `batch_id`: number of the deletion, the next one after those of builds and deletions. Old events of other people, who
--- share a device with the person, get this number as batch_id, so that the next build makes their sessions again.
+-- `batch_id`: number of the deletion: the next number after those of all builds and earlier deletions. Old events of
+-- other people, who share a device with the person, get this number as batch_id, so that the next build makes their
+-- sessions again.
 -- `session_count`: number of deleted sessions. It counts sessions on shared devices too, which the next build makes
 -- again.
 -- `first_loaded_at`: earliest `loaded_at` of a usable event that was deleted, null if none was usable.

@@ -35,7 +35,7 @@ visitors as (
 ),
 
 visits as (
-    -- one row a visit; visits come in pairs, of which the second continues where the first stopped
+    -- one row a visit; visits come in pairs: the second visit of a pair continues where the first one stopped
     select
         *,
         unnest(range(visit_count)) as visit_number
@@ -56,8 +56,8 @@ planned_visits as (
             else floor(theme_count * demo_draw($seed, visit_pair_key, 'theme'))::bigint
         end as theme,
         floor(6 * pow(demo_draw($seed, visit_pair_key, 'start'), 1.5))::bigint as first_step,
-        -- views_per_step: in how many views the visitor compares items of one step before going on to the next step;
-        -- only models that know the order of views can learn this number
+        -- views_per_step: the number of views in which the visitor compares items of one step, before going on to the
+        -- next; only models that know the order of views can learn this number
         case
             when pace_draw < 0.25 then 1
             when pace_draw < 0.70 then 2
@@ -103,7 +103,7 @@ views_with_reasons as (
     from views
 ),
 
-views_with_cells as (
+views_with_wanted_item_kinds as (
     -- the cell (theme, step and style) whose items the visitor looks for in a view: the step that the journey has
     -- reached, in the preferred style, or in the rival style if the view compares alternatives; within a step, most
     -- views go to the same variant, because people compare like with like
@@ -143,10 +143,10 @@ views_with_items as (
                     when 15 then 'same id'
                 end
         end as flaw
-    from views_with_cells
+    from views_with_wanted_item_kinds
 ),
 
-actions as (
+events_of_views as (
     -- one row an event: a view, and in some views also a cart event and a purchase of the viewed item
     select
         *,
@@ -181,4 +181,4 @@ select
             else 0
         end))
     end as event_at
-from actions
+from events_of_views

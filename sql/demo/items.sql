@@ -2,9 +2,9 @@
 -- Run vocabulary.sql first. Parameters: $items (number of items), $seed, and $until (time of the newest events).
 
 with numbered_items as (
-    -- An item's number gives its cell (a combination of theme, step and style) and its variant within the cell: they
-    -- are the remainder and the quotient of the number divided by the number of cells. events.sql computes the number
-    -- from them
+    -- An item's number gives its cell (a combination of theme, step and style) and its variant within the cell:
+    -- item_number % cell_count is the cell, and item_number // cell_count is the variant. events.sql computes the
+    -- item_number from cell and variant
     select
         item_numbers.item_number,
         catalog_sizes.warm_count,
@@ -17,8 +17,8 @@ with numbered_items as (
 ),
 
 items_with_texts as (
-    -- the variant chooses each word from a list, its number being read digit by digit, so that no two titles are equal;
-    -- theme, step and style shift the choice, so that a small shop doesn't use only the first word of every list
+    -- each digit of the variant's number chooses one word from a list, so that no two titles are equal; theme, step and
+    -- style shift the choice, so that a small shop doesn't use only the first word of every list
     select
         numbered_items.*,
         themes.theme_name || ' > ' || steps.step_name as category,

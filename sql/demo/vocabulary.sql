@@ -22,8 +22,8 @@ from (
     (11, 'Painting', ['for painters', 'for art class', 'for the artist''s studio'])
 ) as themes (theme, theme_name, uses);
 
--- One row a style. A visitor mostly keeps to one style. The words of a style mean the same; variants have different
--- ones.
+-- One row a style. A visitor mostly keeps to one style. All words of a style mean the same; the variant of an item
+-- decides which of them is in its title.
 create or replace temp table demo_styles as
 select *
 from (
@@ -183,8 +183,8 @@ create or replace temp macro demo_catalog_sizes(item_count) as table
         8 * style_count * theme_count as cell_count;
 
 -- A pseudo-random number in [0, 1), which depends only on the arguments: the only source of chance in the demo shop.
--- `subject` is the number of what is drawn for, such as a visitor; `salt` says what is drawn. The outer hash is needed,
--- because a plain hash(subject, salt) gives correlated numbers for two different salts.
+-- `subject` is the number of the visitor, visit, view or item for which something is drawn; `salt` names what is drawn.
+-- The outer hash is needed, because a plain hash(subject, salt) gives correlated numbers for two different salts.
 create or replace temp macro demo_draw(seed, subject, salt) as
 hash(xor(hash(seed::bigint, salt), hash(subject::bigint))) / 18446744073709551616.0;
 

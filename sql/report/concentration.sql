@@ -1,6 +1,6 @@
 -- How much recommendations concentrate on popular items: the items in ten groups of equal size, from the most popular
 -- to the least popular, each with its share of all popularity and its share of all places in visitors' lists
-with places_of_items as (
+with list_place_counts_by_item as (
     select item_id, count(*) as places
     from recommendations.visitor_recommendations
     group by item_id
@@ -9,10 +9,10 @@ with places_of_items as (
 items_with_popularity_groups as (
     select
         items.popularity,
-        coalesce(places_of_items.places, 0) as places,
+        coalesce(list_place_counts_by_item.places, 0) as places,
         ntile(10) over (order by items.popularity desc, items.item_id) as popularity_group
     from recommendations.items as items
-    left join places_of_items on items.item_id = places_of_items.item_id
+    left join list_place_counts_by_item on items.item_id = list_place_counts_by_item.item_id
 )
 
 select

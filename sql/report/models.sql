@@ -1,5 +1,5 @@
 -- The newest model of each family, with metrics that were measured on sequences which the model has not learnt from
-with newest_metrics as (
+with metrics_of_newest_versions as (
     select *
     from recommendations.model_leaderboard
     where ends_with(split, '/test') and segment = 'all' and k = 10 and metric in ('ndcg', 'hit_rate', 'coverage', 'intra_list_similarity')
@@ -20,6 +20,6 @@ select
     max(value) filter (where metric = 'coverage') as coverage,
     max(value) filter (where metric = 'intra_list_similarity') as similarity_in_list,
     max(n) as cases
-from newest_metrics
+from metrics_of_newest_versions
 group by model, model_version
 order by ndcg desc nulls last, model;

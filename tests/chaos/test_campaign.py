@@ -11,7 +11,7 @@ from benchmarks.chaos.faulty_commands import FaultyCommandRunner
 from benchmarks.chaos.harness import CommandHarness
 from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.placements import check_placements
-from benchmarks.chaos.publication import check_published_file
+from benchmarks.chaos.publication_checks import check_published_file
 from benchmarks.chaos.shop import ShopSize
 from benchmarks.chaos.warehouse_damage import restore_warehouse_if_damaged
 from jobs.warehouse.backups import list_backups, replaced_warehouse_paths

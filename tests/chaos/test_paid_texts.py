@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from benchmarks.chaos.broken_rule import BrokenRule
-from benchmarks.chaos.paid_texts import PaidTextAccounts
+from benchmarks.chaos.paid_text_accounts import PaidTextAccounts
 from jobs.embedding.dispatch import PROBE_TEXT
 
 

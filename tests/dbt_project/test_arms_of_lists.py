@@ -23,7 +23,7 @@ LISTS = """
         generated_at, arm
     from ml.recommendations;
 """
-TESTS = "arms_are_those_of_the_hash arms_have_their_shares one_model_a_run"
+TESTS = "arms_are_those_of_the_hash arms_have_their_shares one_model_version_an_arm"
 
 
 @pytest.fixture(scope="module")
@@ -66,5 +66,5 @@ def test_right_arms_pass_and_wrong_ones_are_found(filled):
             "delete from recommendations.visitor_recommendations where arm = 'control' and hash(visitor_id) % 2 = 0"
         )
     assert results(filled) == {
-        "arms_are_those_of_the_hash": "pass", "arms_have_their_shares": "warn", "one_model_a_run": "pass",
+        "arms_are_those_of_the_hash": "pass", "arms_have_their_shares": "warn", "one_model_version_an_arm": "pass",
     }  # fmt: skip

@@ -177,5 +177,5 @@ def test_a_copy_that_a_new_build_brings_is_found_among_old_rows(warehouse):
 def test_sessions_of_the_tracker_that_are_none_are_warned_of(feed):
     feed.load(events("a", 2, source_session_id="0") + events("b", 1, source_session_id="his own"))
     results = {result.node.name: result for result in feed.warehouse.run(command="build").results}
-    said = results["source_sessions_are_real"]
+    said = results["no_shared_or_long_tracker_sessions"]
     assert (said.status.value, said.failures) == ("warn", 1)

@@ -24,7 +24,11 @@ PLACEMENTS = {
 }
 TESTS = ["placements_heed_conditions", "placements_heed_caps", "placements_leave_out_what_they_exclude",
          "placements_heed_pins_and_slots", "placements_say_their_lengths", "only_available_items"]  # fmt: skip
-TESTS_OF_WHOLE_LISTS = ["placements_label_fallback", "placements_are_filled", "placements_heed_boost_and_diversity"]
+TESTS_OF_WHOLE_LISTS = [
+    "placements_label_fallback",
+    "placement_lists_are_filled",
+    "placements_heed_boost_and_diversity",
+]
 # items of one brand have the same vector
 VECTORS = """
     drop view catalog.item_embeddings;
@@ -136,7 +140,7 @@ BROKEN_LISTS = {
         ("bare", "v0"): f"insert into {ROWS} select * replace ('bare' as placement, 'sasrec-1' as model_version) "
                         f"from {ROWS} where placement = 'dear' and visitor_id = 'v0' and rank = 1",
     },
-    "placements_are_filled": {
+    "placement_lists_are_filled": {
         ("home", "v1"): f"delete from {ROWS} where rank = 2 and {{list}}",
         ("again", "v5"): f"delete from {ROWS} where rank > 5 and {{list}}",
     },

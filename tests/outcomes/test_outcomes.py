@@ -134,16 +134,16 @@ def test_a_rate_has_wilsons_interval(tables):
 
 # as people would mistype the SQL
 FAULTS = [
-    ("live_places.live_from <= events.event_at", "live_places.live_from < events.event_at"),
-    ("(live_places.live_until is null or live_places.live_until > events.event_at)", "true"),
-    ("live_places.live_until > events.event_at", "live_places.live_until >= events.event_at"),
+    ("places_of_live_lists.live_from <= events.event_at", "places_of_live_lists.live_from < events.event_at"),
+    ("(places_of_live_lists.live_until is null or places_of_live_lists.live_until > events.event_at)", "true"),
+    ("places_of_live_lists.live_until > events.event_at", "places_of_live_lists.live_until >= events.event_at"),
     ("order by impressions.shown_at desc", "order by impressions.shown_at"),
     ("or impressions.shown_at < lists.live_until", "or true"),
     ("outcome_windows.arm <> lists.arm", "false"),
     ("experiments.ends_at is null", "true"),
     ("partition by events.event_key, impressions.placement", "partition by events.event_key"),
     ("impressions.impression_id desc", "impressions.impression_id"),
-    ("lists.live_from <= newest_event.event_at", "true"),
+    ("lists.live_from <= newest_event_time.event_at", "true"),
     ("greatest(exposures.exposed_from, experiments.starts_at)", "exposures.exposed_from"),
     ("anti join bot_visitors as bots on lists.", "left join bot_visitors as bots on lists."),
     ("at time zone 'UTC' as date", "at time zone 'Asia/Kolkata' as date"),

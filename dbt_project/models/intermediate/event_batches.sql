@@ -56,7 +56,7 @@ late_event_counts as (
     group by new_events.batch_id
 ),
 
-arrival_progress as (
+arrival_times_read_so_far as (
     -- newest_loaded_at: the latest arrival time that a build has read so far; settled_until: the arrival time from
     -- which on the next build reads rows
     select max(loaded_at) as newest_loaded_at, {{ settled_until() }} as settled_until
@@ -76,14 +76,14 @@ select
     (
         -- waiting_count counts the raw events that max_events_per_build left for later builds
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at > (select newest_loaded_at from arrival_progress)
+        where loaded_at > (select newest_loaded_at from arrival_times_read_so_far)
     ) as waiting_count,
-    arrival_progress.settled_until,
+    arrival_times_read_so_far.settled_until,
     (
         -- settled_count counts the rows that arrived before settled_until; if the next build finds more of them, it
         -- reads all rows again
         select count(*) from {{ source('raw', 'events') }}
-        where loaded_at < (select settled_until from arrival_progress)
+        where loaded_at < (select settled_until from arrival_times_read_so_far)
     ) as settled_count,
     {% if is_incremental() %}
     -- slipped_count counts the rows that appeared since the previous build, although they have an arrival time before
@@ -94,5 +94,5 @@ select
     ) - (select settled_count from previous_batch))
     {% else %}0{% endif %} as slipped_count
 from new_batches
-cross join arrival_progress
+cross join arrival_times_read_so_far
 left join late_event_counts on new_batches.batch_id = late_event_counts.batch_id

@@ -1,6 +1,6 @@
 {{ config(materialized='view') }}
 
-with judged_rows as (
+with rows_rejected_by_builds as (
     select
         event_id,
         reject_reason as reason,
@@ -23,6 +23,6 @@ unreadable_rows as (
     where table_name = 'events'
 )
 
-select * from judged_rows
+select * from rows_rejected_by_builds
 union all
 select * from unreadable_rows

@@ -1,7 +1,7 @@
 -- This model is a table instead of a view, because many steps read it.
 {{ config(materialized='table') }}
 
-with newest_time as (
+with newest_event_or_publication_time as (
     select max(newest_at) as newest_at
     from (
         select max(event_at) as newest_at from {{ ref('session_items') }}
@@ -17,10 +17,12 @@ recent_lists as (
         published_lists.*,
         greatest(
             published_lists.live_from,
-            {{ start_of_day(day_of('newest_time.newest_at') ~ ' - ' ~ var('outcome_days') ~ ' + 1') }}
+            {{ start_of_day(
+                day_of('newest_event_or_publication_time.newest_at') ~ ' - ' ~ var('outcome_days') ~ ' + 1'
+            ) }}
         ) as first_counted_at
     from {{ source('ml', 'published_lists') }} as published_lists
-    cross join newest_time
+    cross join newest_event_or_publication_time
 )
 
 select

@@ -5,7 +5,7 @@ with shown_places_with_days as (
     from {{ ref('shown_places') }}
 ),
 
-place_counts_by_day as (
+list_place_counts_by_day as (
     select day, {{ place_columns }}, count(*) as places, count(distinct visitor_id) as visitors
     from shown_places_with_days
     group by day, {{ place_columns }}

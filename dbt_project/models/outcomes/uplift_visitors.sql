@@ -1,4 +1,4 @@
-with newest_event as (
+with newest_event_time as (
     select max(event_at) as event_at from {{ ref('session_items') }}
 ),
 
@@ -54,7 +54,7 @@ visitors_with_passed_windows as (
     select outcome_windows.*, {{ day_of("outcome_windows.window_after_ends_at - interval '1 microsecond'") }} as day
     from outcome_windows
     inner join experiments on outcome_windows.placement = experiments.placement
-    cross join newest_event
+    cross join newest_event_time
     -- visitors who had lists of both arms within that window are left out, because they say nothing of either arm
     anti join {{ ref('live_lists') }} as lists
         on
@@ -65,7 +65,8 @@ visitors_with_passed_windows as (
             and (lists.live_until is null or outcome_windows.entered_at < lists.live_until)
     where
         (experiments.ends_at is null or outcome_windows.window_after_ends_at <= experiments.ends_at)
-        and {{ day_of("outcome_windows.window_after_ends_at - interval '1 microsecond'") }} < {{ day_of('newest_event.event_at') }}
+        and {{ day_of("outcome_windows.window_after_ends_at - interval '1 microsecond'") }}
+        < {{ day_of('newest_event_time.event_at') }}
 ),
 
 measured_events as (

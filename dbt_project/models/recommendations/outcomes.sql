@@ -1,4 +1,4 @@
-with first_impression_days as (
+with first_impression_days_by_placement as (
     -- the day of the first impression of each placement's lists; from then on, impressions tell what visitors saw
     select placement, min({{ day_of('shown_at') }}) as day
     from {{ ref('shown_places') }}
@@ -8,8 +8,9 @@ with first_impression_days as (
 outcome_counts as (
     select outcomes_seen.*, 'could have seen' as evidence
     from {{ ref('outcomes_seen') }} as outcomes_seen
-    left join first_impression_days on outcomes_seen.placement = first_impression_days.placement
-    where first_impression_days.day is null or outcomes_seen.day < first_impression_days.day
+    left join first_impression_days_by_placement
+        on outcomes_seen.placement = first_impression_days_by_placement.placement
+    where first_impression_days_by_placement.day is null or outcomes_seen.day < first_impression_days_by_placement.day
     union all
     select *, 'shown' as evidence
     from {{ ref('outcomes_shown') }}

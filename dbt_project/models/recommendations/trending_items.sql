@@ -1,7 +1,7 @@
 -- depends_on: {{ ref('visitors') }}
 {% set attribute_name, event_types = var('trending_attribute'), var('sequence_event_types') %}
 
-with newest_event as (
+with newest_event_time as (
     -- windows end at the newest event, not at the clock, because a late feed would empty windows that end at the clock
     select max(event_at) as event_at from {{ ref('session_items') }}
 ),
@@ -12,7 +12,7 @@ trend_windows as (
         {{ days }} as window_days,
         event_at - {{ interval_of_hours(24 * days) }} as window_starts_after,
         event_at - {{ interval_of_hours(48 * days) }} as window_before_starts_after
-    from newest_event
+    from newest_event_time
     {{ 'union all' if not loop.last }}
     {% endfor %}
 ),
@@ -31,12 +31,12 @@ visitor_item_pairs as (
     inner join trend_windows on items.event_at > trend_windows.window_before_starts_after
     -- events that lie before all windows are left out first
     where
-        items.event_at > (select event_at - {{ interval_of_hours(48 * 28) }} from newest_event)
+        items.event_at > (select event_at - {{ interval_of_hours(48 * 28) }} from newest_event_time)
         and {% if event_types %}items.event_type in ({{ text_literals(event_types) }}){% else %}true{% endif %}
     group by trend_windows.window_days, trend_windows.window_starts_after, items.visitor_id, items.item_id
 ),
 
-visitor_counts_by_item as (
+visitor_counts_by_item_and_attribute as (
     select
         visitor_item_pairs.window_days,
         items.item_id,
@@ -54,33 +54,34 @@ visitor_counts_by_item as (
     group by all
 ),
 
-visitor_counts_by_segment as (
-    select 'all' as segment, * from visitor_counts_by_item
+visitor_counts_with_segments as (
+    select 'all' as segment, * from visitor_counts_by_item_and_attribute
     union all
-    select 'category=' || category as segment, * from visitor_counts_by_item
+    select 'category=' || category as segment, * from visitor_counts_by_item_and_attribute
     where category is not null
     {% if attribute_name -%}
     union all
-    select {{ text_literals([attribute_name ~ '=']) }} || attribute_value as segment, * from visitor_counts_by_item
+    select {{ text_literals([attribute_name ~ '=']) }} || attribute_value as segment, *
+    from visitor_counts_by_item_and_attribute
     where attribute_value is not null
     {% endif -%}
 ),
 
-item_visitor_counts as (
+visitor_counts_by_item_and_segment as (
     select
         window_days, segment, item_id, title,
         sum(visitor_count_in_window)::bigint as visitor_count_in_window,
         sum(visitor_count_in_window + visitor_count_in_window_before)::bigint as visitor_count_in_both_windows
-    from visitor_counts_by_segment
+    from visitor_counts_with_segments
     group by window_days, segment, item_id, title
 ),
 
-item_visitor_counts_with_totals as (
+visitor_counts_with_segment_totals as (
     select
         *,
         sum(visitor_count_in_window) over (partition by window_days, segment)::bigint as total_in_window,
         sum(visitor_count_in_both_windows) over (partition by window_days, segment)::bigint as total_in_both_windows
-    from item_visitor_counts
+    from visitor_counts_by_item_and_segment
 ),
 
 scored_items as (
@@ -96,7 +97,7 @@ scored_items as (
         {{ log_likelihood_ratio(
             'visitor_count_in_window', 'visitor_count_in_both_windows', 'total_in_window', 'total_in_both_windows'
         ) }} as score
-    from item_visitor_counts_with_totals
+    from visitor_counts_with_segment_totals
     where
         visitor_count_in_window >= {{ var('trending_min_visitors') }}
         -- only items whose share has grown are trending

@@ -8,7 +8,7 @@ with assigned_events as (
     -- assigned before
     select
         assigned_batch_id as batch_id, session_id, position, event_at, source_session_id,
-        source_session_id is null or cut_reason in ({{ source_cut_reasons() }}) as is_made_by_gap_rule,
+        source_session_id is null or cut_reason in ({{ tracker_session_cut_reasons() }}) as is_made_by_gap_rule,
         batch_id > {{ build_bound('session_changes_last_build', 0) }}
         -- events with the batch_id of a deletion are not new: `nextmart forget` gives it to old events of other people
         and batch_id not in (select batch_id from {{ source('ml', 'deletions') }}) as is_new
@@ -50,7 +50,7 @@ known_events_of_late_joined_sessions as (
     )
 ),
 
-merged_sessions as (
+sessions_made_by_merging as (
     -- sessions that consist of several known sessions
     select distinct session_id
     from known_events_of_late_joined_sessions
@@ -63,8 +63,8 @@ select
     count(*) filter (where changed_sessions.is_opened) as opened_count,
     count(*) filter (where changed_sessions.is_joined_late) as joined_late_count,
     count(*) filter (where changed_sessions.is_renamed) as renamed_count,
-    count(merged_sessions.session_id) as merged_count,
+    count(sessions_made_by_merging.session_id) as merged_count,
     '{{ session_rule() }}' as session_rule
 from changed_sessions
-left join merged_sessions on changed_sessions.session_id = merged_sessions.session_id
+left join sessions_made_by_merging on changed_sessions.session_id = sessions_made_by_merging.session_id
 group by changed_sessions.batch_id

@@ -18,7 +18,7 @@ with new_events as not materialized (
     where batch_id > {{ build_bound('session_items_last_build', 0) }}
 ),
 
-source_sessions as materialized ({{ source_sessions_with_new_events() }}),
+tracker_sessions_with_new_events as materialized ({{ tracker_sessions_with_new_events() }}),
 
 {% if is_incremental() %}
 nearby_time_spans as (
@@ -47,8 +47,10 @@ affected_visits as (
     -- events are from the new ones; one that was whole before and is cut now becomes several visits
     select known_events.visitor_id, known_events.source_session_id, known_events.visit_started_at
     from {{ this }} as known_events
-    semi join source_sessions
-        on known_events.source_session_id = source_sessions.source_session_id and source_sessions.is_assigned_whole
+    semi join tracker_sessions_with_new_events
+        on
+            known_events.source_session_id = tracker_sessions_with_new_events.source_session_id
+            and tracker_sessions_with_new_events.is_assigned_whole
     where known_events.event_at >= {{ build_bound('earliest_affected_visit_start', "'-infinity'::timestamptz") }}
 ),
 {% endif %}
@@ -73,9 +75,10 @@ events_of_affected_visits as not materialized (
 ),
 
 events_to_assign as not materialized (
-    select events_of_affected_visits.*, source_sessions.source_cut_reason
+    select events_of_affected_visits.*, tracker_sessions_with_new_events.tracker_session_cut_reason
     from events_of_affected_visits
-    left join source_sessions on events_of_affected_visits.source_session_id = source_sessions.source_session_id
+    left join tracker_sessions_with_new_events
+        on events_of_affected_visits.source_session_id = tracker_sessions_with_new_events.source_session_id
 ),
 
 assigned_events as (

@@ -58,8 +58,8 @@ select * from sessions_with_bot_reasons
 
 {% if is_incremental() %}
 union all by name
--- A session has ceased to exist if its first event lies in another session now. Here its row gets event_count 0, by
--- which the post-hook deletes the row in the same transaction.
+-- A session has ceased to exist if its first event lies in another session now. Here its row gets event_count 0, so
+-- that the post-hook finds and deletes the row in the same transaction.
 select ceased_sessions.* replace (0 as event_count)
 from {{ this }} as ceased_sessions
 inner join events_of_changed_sessions on ceased_sessions.first_event_id = events_of_changed_sessions.event_id

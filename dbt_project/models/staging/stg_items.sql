@@ -70,8 +70,8 @@ cleaned_rows as (
     from latest_rows
 ),
 
-attribute_types as (
-    {{ attribute_types('cleaned_rows', 'members') }}
+attribute_type_map as (
+    {{ attribute_type_map('cleaned_rows', 'members') }}
 )
 
 select
@@ -90,4 +90,4 @@ select
     loaded_at,
     first_loaded_at
 from cleaned_rows
-cross join attribute_types
+cross join attribute_type_map

@@ -33,8 +33,8 @@ rows_with_attribute_members as (
     from latest_rows
 ),
 
-attribute_types as (
-    {{ attribute_types('rows_with_attribute_members', 'members') }}
+attribute_type_map as (
+    {{ attribute_type_map('rows_with_attribute_members', 'members') }}
 )
 
 select
@@ -44,4 +44,4 @@ select
     updated_at,
     loaded_at
 from rows_with_attribute_members
-cross join attribute_types
+cross join attribute_type_map

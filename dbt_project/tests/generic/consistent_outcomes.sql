@@ -1,6 +1,6 @@
-{# The numbers in a row of outcomes agree with each other: there are at least as many places as followed places and as
-   visitors, and the rate lies in its interval. This is one test instead of several, because each test takes as much of
-   the night as a small model. #}
+{# The numbers in a row of outcomes agree with each other: neither the followed places nor the visitors are more than
+   the places, and the rate lies in its interval. This is one test instead of several, because each test takes as much
+   of the night as a small model. #}
 {% test consistent_outcomes(model, column_name) %}
 select *
 from {{ model }}

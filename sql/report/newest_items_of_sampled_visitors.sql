@@ -7,7 +7,7 @@ with sampled_visitors as (
     limit 20
 ),
 
-newest_items as (
+newest_sequence_items as (
     select
         sequences.visitor_id,
         unnest(sequences.items[-10:]) as item_id,
@@ -17,8 +17,9 @@ newest_items as (
 )
 
 select
-    newest_items.visitor_id, newest_items.place, newest_items.item_id, items.title,
+    newest_sequence_items.visitor_id, newest_sequence_items.place, newest_sequence_items.item_id, items.title,
     items.attributes ->> 'image_url' as image_url
-from newest_items
-left join recommendations.items as items on newest_items.item_id = items.item_id
-order by md5('report' || newest_items.visitor_id), newest_items.visitor_id, newest_items.place;
+from newest_sequence_items
+left join recommendations.items as items on newest_sequence_items.item_id = items.item_id
+order by
+    md5('report' || newest_sequence_items.visitor_id), newest_sequence_items.visitor_id, newest_sequence_items.place;

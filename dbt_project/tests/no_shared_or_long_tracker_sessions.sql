@@ -9,5 +9,5 @@ select
     min(started_at) as started_at,
     max(ended_at) as ended_at
 from {{ ref('session_totals') }}
-where cut_reason in ({{ source_cut_reasons() }})
+where cut_reason in ({{ tracker_session_cut_reasons() }})
 group by source_session_id

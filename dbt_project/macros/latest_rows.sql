@@ -1,8 +1,8 @@
-{# Macros that find the latest row of an item or a visitor: the time of a row, and the order of the rows. `nextmart
-   load` renders them too, with SQL expressions over the columns of the raw tables. #}
+{# Macros by which dbt's models find the latest row of each item and of each visitor: one gives the time of a row, the
+   others the order of rows. `nextmart load` uses them too, with SQL expressions over the columns of the raw tables. #}
 
-{# The time from which a row of an item or a visitor holds: the row's own updated_at, or the row's loaded_at if
-   updated_at is missing or lies too far after loaded_at. #}
+{# The time from which a row of an item or a visitor is valid: the row's own updated_at, or its loaded_at if updated_at
+   is missing or lies too far after loaded_at. #}
 {% macro updated_at_or_arrival() -%}
     case
         when stated_at > loaded_at + {{ interval_of_minutes(var('clock_skew_minutes')) }} then loaded_at

@@ -1,4 +1,5 @@
--- The first ten rows of the lists of twenty visitors, the same as those that visitors.sql draws
+-- The first ten rows of the lists of twenty visitors, the same as those that
+-- newest_items_of_sampled_visitors.sql draws
 with sampled_visitors as (
     select visitor_id
     from recommendations.visitor_recommendations
