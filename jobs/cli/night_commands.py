@@ -15,11 +15,11 @@ from jobs.cli.app import app
 from jobs.cli.options import AllowShrink, Create, Json, Published, Verbose, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
 from jobs.cli.warehouse_opening import open_warehouse
-from jobs.commands.demo_files import WORK_FOLDER, remove_earlier_demo
+from jobs.commands.demo_removal import WORK_FOLDER, remove_earlier_demo
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_demo_shop
 from jobs.commands.maintain import maintain_after_publication
 from jobs.commands.maintain import summary_lines as maintenance_lines
-from jobs.commands.terminal import print_recommendations
+from jobs.commands.terminal import print_leaderboard_and_example_lists
 from jobs.errors import UsageError
 from jobs.orchestration.dbt_build import published_counts_line, run_dbt_build
 from jobs.orchestration.settings_check import require_sound_settings
@@ -127,7 +127,7 @@ def _build_and_publish(
     run_dbt_build(settings, ("--full-refresh",) if full_refresh else (), verbose=verbose)
     if full_refresh:
         with open_warehouse(
-            _with_longer_wait(settings), searched_view_schemas=(), is_first_opening_of_command=False
+            _with_longer_wait(settings), schemas_whose_views_are_read=(), is_first_opening_of_command=False
         ) as connection:
             record_full_refresh(connection)
     return _publish(_with_longer_wait(settings), allow_shrink=allow_shrink, is_first_opening_of_command=False)
@@ -153,7 +153,7 @@ def _publish(
     with (
         open_warehouse(
             settings,
-            searched_view_schemas=("recommendations",),
+            schemas_whose_views_are_read=("recommendations",),
             is_first_opening_of_command=is_first_opening_of_command,
         ) as connection,
         job_run(connection, "publish") as run_record,
@@ -202,5 +202,5 @@ def demo_command(
     if as_json:
         print_outcome(summary, "", as_json)
     else:
-        print_recommendations(settings.published, settings.warehouse)
+        print_leaderboard_and_example_lists(settings.published, settings.warehouse)
         print_result(f"report to open in a browser: {page}" if has_report else "report: pip install 'nextmart[report]'")

@@ -20,7 +20,7 @@ def open_warehouse(
     settings: Settings,
     databases_to_attach: Iterable[str] = (),
     *,
-    searched_view_schemas: Collection[str] | None = None,
+    schemas_whose_views_are_read: Collection[str] | None = None,
     is_first_opening_of_command: bool = True,
     create_if_missing: bool = False,
 ) -> Iterator[Connection]:
@@ -30,8 +30,8 @@ def open_warehouse(
     ----------
     databases_to_attach : iterable of str
         Names of databases of the setting ``[attach]`` that are attached; those that views read are attached too.
-    searched_view_schemas : collection of str, optional
-        If given, only views in these schemas decide which databases are attached.
+    schemas_whose_views_are_read : collection of str, optional
+        Only views in these schemas are searched for databases to attach; None: views in all schemas.
     is_first_opening_of_command : bool
         Whether the command has not opened the warehouse before. Only the first opening warns of a clock that jumped.
     create_if_missing : bool
@@ -52,7 +52,7 @@ def open_warehouse(
             prepare_warehouse(connection)
             if is_first_opening_of_command and (warning := clock_warning(connection, now())):
                 say(warning)
-            attach_needed_databases(connection, settings.attach, databases_to_attach, searched_view_schemas)
+            attach_needed_databases(connection, settings.attach, databases_to_attach, schemas_whose_views_are_read)
             # a signal interrupts the query, which would go on in DuckDB's threads, so that the next query had to wait
             with name_databases_in_errors(connection), call_on_signal(connection.interrupt):
                 yield connection

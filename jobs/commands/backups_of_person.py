@@ -19,14 +19,14 @@ from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
 from jobs.warehouse.connection import quoted
 from jobs.warehouse.contents import open_read_only
 
-COLUMNS_OF_IDS = """
+SELECT_COLUMNS_WITH_IDS = """
     select schema_name, table_name, column_name from duckdb_columns()
     where database_name = current_database() and column_name in ('visitor_id', 'user_id', 'raw_row')
         and table_oid in (select table_oid from duckdb_tables() where database_name = current_database())
     order by all
 """
 
-CONDITIONS = {
+CONDITION_BY_ID_COLUMN = {
     "visitor_id": "list_contains($visitors, trim(visitor_id))",
     "user_id": "trim(user_id) = $user",
     # the column raw_row holds the text of a rejected or unreadable row
@@ -118,10 +118,10 @@ def copy_holds_person(copy_path: Path, database_name: str, person: Person, visit
     known = sorted({*visitor_ids, *([] if is_user else [own])})
     parameters = {"visitors": known, "user": own if is_user else None, "ids": [own]}
     with open_read_only(copy_path, database_name) as connection:
-        for schema, table, column in connection.execute(COLUMNS_OF_IDS).fetchall():
+        for schema, table, column in connection.execute(SELECT_COLUMNS_WITH_IDS).fetchall():
             relation = f"{quoted(schema)}.{quoted(table)}"
             names = ("visitors",) if column == "visitor_id" else ("user",) if column == "user_id" else ("ids",)
-            query = f"select exists(from {relation} where {CONDITIONS[column]})"
+            query = f"select exists(from {relation} where {CONDITION_BY_ID_COLUMN[column]})"
             try:
                 found = connection.execute(query, {name: parameters[name] for name in names}).fetchone()
             except duckdb.Error as error:

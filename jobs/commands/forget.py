@@ -63,7 +63,8 @@ PERSON_CONDITIONS = {
 }
 
 CREATE_CONCERNED_VISITORS = """
-    -- Visitors whose derived rows are deleted. The next build makes the rows of other people on a shared device again
+    -- Visitors whose derived rows are deleted. If other people share a device of the person, the next
+    -- build makes their rows anew
     create or replace temp table concerned_visitors as
     select visitor_id from forgotten_arrivals where visitor_id is not null
     union
@@ -357,30 +358,30 @@ def delete_collected_rows(connection: Connection, person: Person, withdrawn_row_
     relation_types = _relation_types(connection)
     is_built = "staging.checked_events" in relation_types
     events = "staging.checked_events" if is_built else EMPTY_RELATIONS["staging.checked_events"]
-    batch_id = _execute_returning_number(connection, SELECT_NEXT_BATCH_ID.format(events=events))
+    batch_id = _execute_and_fetch_number(connection, SELECT_NEXT_BATCH_ID.format(events=events))
     deleted = {}
     if relation_types["raw.events"] != "VIEW":
-        deleted["raw.events"] = _execute_returning_number(
+        deleted["raw.events"] = _execute_and_fetch_number(
             connection, "delete from raw.events where rowid in (select raw_row_id from forgotten_arrivals)"
         )
-    if count := _execute_returning_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id}):
+    if count := _execute_and_fetch_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id}):
         deleted["raw.unreadable_rows"] = count
     for table in TABLES_OF_DEVICES:
         if relation_types.get(table) == "BASE TABLE":
             of_devices = f"{_render_event_macros()['visitor_id']} in (from devices)"
-            if count := _execute_returning_number(connection, f"delete from {table} where {of_devices}"):
+            if count := _execute_and_fetch_number(connection, f"delete from {table} where {of_devices}"):
                 deleted[table] = count
     if "sessions.baskets" in relation_types:
         connection.execute(FORGET_BASKETS)
     tables = connection.execute(SELECT_TABLES_WITH_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
         of_visitors = "where visitor_id in (from concerned_visitors)"
-        deleted[f"{schema}.{table}"] = _execute_returning_number(
+        deleted[f"{schema}.{table}"] = _execute_and_fetch_number(
             connection, f"delete from {schema}.{quoted(table)} {of_visitors}"
         )
     if is_built:
         connection.execute(CREATE_CONFLICTING_ROWS.format(**_render_event_macros()))
-        deleted["staging.checked_events"] = _execute_returning_number(connection, DELETE_EVENTS)
+        deleted["staging.checked_events"] = _execute_and_fetch_number(connection, DELETE_EVENTS)
         connection.execute(KEEP_NEXT_ROWS, {"batch_id": batch_id})
         connection.execute(REPROCESS_SHARED_DEVICES, {"batch_id": batch_id})
         connection.execute(CREATE_UNSHARED_SESSIONS)
@@ -428,7 +429,7 @@ def _relation_types(connection: Connection) -> dict[str, str]:
     )
 
 
-def _execute_returning_number(connection: Connection, statement: str, parameters: dict[str, str] | None = None) -> int:
+def _execute_and_fetch_number(connection: Connection, statement: str, parameters: dict[str, str] | None = None) -> int:
     """Execute a statement and return its single number; for a delete, that is the number of deleted rows."""
     number = connection.execute(statement, parameters).fetchone()
     return int(number[0]) if number else 0

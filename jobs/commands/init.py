@@ -29,7 +29,7 @@ MAX_TEXTS_PER_ITEM = 1.5
 """The largest mean number of different values for each item in a column of events that describes items."""
 
 MAX_SPLIT_SESSION_SHARE = 0.1
-"""The largest share of sessions with several visitors, or too long ones, in a column that is taken for session ids."""
+"""A column is taken for session ids if at most this share of its sessions have several visitors or are too long."""
 
 
 @dataclass(frozen=True)

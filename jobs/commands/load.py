@@ -40,7 +40,7 @@ from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, prepare_within_transaction, rolled_back_transaction, transaction
 from jobs.warehouse.job_runs import JobRun
 
-COUNT_NAMES = ("read", "repeated", "known", "loaded", "unreadable")
+ROW_COUNT_NAMES = ("read", "repeated", "known", "loaded", "unreadable")
 """The names of the row counts that :func:`append_arrivals` returns for a source."""
 
 
@@ -190,14 +190,14 @@ def _read_sources(
     for each in files_to_load_of_feeds:
         for note in each.notes:
             say_once(without_control_characters(feed_message(each.feed, note)), printed_notes)
-        _require_new_rows(each, has_rows=bool(each.files or each.feed.attached_table))
+        _require_rows_of_required_feed(each, has_rows=bool(each.files or each.feed.attached_table))
         if can_append_directly(
             connection, each.feed.settings.kind, [file_on_disk.size_bytes for file_on_disk in each.files]
         ):
             large_feeds.add(each.feed.name)
     for each in files_to_load_of_feeds:
         of_feed = read_feed_files(connection, each, read_rows, relations)
-        _require_new_rows(each, has_rows=any(batch.arrivals for batch in of_feed))
+        _require_rows_of_required_feed(each, has_rows=any(batch.arrivals for batch in of_feed))
         for name in missing_attributes([batch.arrivals.attribute_choice for batch in of_feed if batch.arrivals]):
             say_once(
                 without_control_characters(
@@ -222,7 +222,7 @@ def _paths_loaded_as_events(sources: Sequence[LoadSource | Feed]) -> set[Path]:
     return {Path(path).resolve() for path in paths}
 
 
-def _require_new_rows(files_to_load: FilesToLoad, *, has_rows: bool) -> None:
+def _require_rows_of_required_feed(files_to_load: FilesToLoad, *, has_rows: bool) -> None:
     """Raise an error if a feed with ``required = true`` has no new rows."""
     if files_to_load.feed.settings.required and not has_rows:
         reason = "its table has no rows" if files_to_load.feed.attached_table else "its new files have no rows"
@@ -326,11 +326,11 @@ def _append_rows_still_in_files(
 
 
 def _source_entry(
-    batch: RowBatch, arrivals: Arrivals, row_counts: Mapping[str, int], report: SourceReport
+    batch: RowBatch, arrived_rows: Arrivals, row_counts: Mapping[str, int], report: SourceReport
 ) -> dict[str, Any]:
     """Return a source's entry for the run's record: its table, file, counts and report, and the feed's files."""
     described = report.as_dictionary() | {"warnings": report_warnings(report)}
-    entry = {"table": arrivals.source.table, "file": arrivals.source.path, **row_counts, "report": described}
+    entry = {"table": arrived_rows.source.table, "file": arrived_rows.source.path, **row_counts, "report": described}
     if batch.feed:
         entry |= {"feed": batch.feed.name, "parts": [part.file_on_disk.feed_file.masked_path for part in batch.files]}
     return entry
@@ -346,7 +346,7 @@ def _add_source_entries_to_record(
     """
     for entry in source_entries:
         sums = run_record.detail.setdefault(entry["table"], {})
-        for name in COUNT_NAMES:
+        for name in ROW_COUNT_NAMES:
             if name in entry:
                 sums[name] = sums.get(name, 0) + entry[name]
         run_record.rows_in += entry["read"]

@@ -17,7 +17,7 @@ from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.retention import Retention, delete_old_rows
 
 NIGHTS_BETWEEN_COMPACTIONS = 7
-"""The fewest nights between two compactions at the end of a night, however large the free share is."""
+"""A night compacts the warehouse only if the last compaction is at least so many nights ago."""
 
 NIGHTS_SINCE_COMPACTION = """
     -- Nights are counted by what was published, not by a clock
@@ -52,7 +52,7 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
         prepare_warehouse(connection)
         with job_run(connection, "maintain") as run_record:
             deleted = delete_old_rows(connection, _retention_of_settings(settings))
-            files = _drop_old_files(settings)
+            files = _delete_old_checkpoints_and_unfinished_copies(settings)
             connection.execute("checkpoint")
             size = read_file_size(connection)
             due = is_worth_compacting(size, settings.compact_free_share) and not (
@@ -142,7 +142,7 @@ def _retention_of_settings(settings: Settings) -> Retention:
     return Retention(**{field.name: getattr(settings, field.name) for field in fields(Retention)})
 
 
-def _drop_old_files(settings: Settings) -> list[str]:
+def _delete_old_checkpoints_and_unfinished_copies(settings: Settings) -> list[str]:
     """Delete old checkpoints, and copies that a kill left unfinished; return the paths of the deleted files."""
     checkpoints = sorted(
         (settings.work_folder / "checkpoints").glob("*"), key=lambda path: path.stat().st_mtime, reverse=True

@@ -37,12 +37,12 @@ stops the command with exit code 2 before anything runs: the message names the p
 The keys of an API (`OPENAI_API_KEY`) are never settings: they are read from the environment alone, as
 `OPENAI_BASE_URL` is."""
 
-VARS = """\
-What SQL reads too is a dbt var. Set it in the table `[vars]` of `nextmart.toml`. A `dbt build` that is not called by
-`nextmart run` stops where `[vars]` holds values that dbt was not given by its option `--vars`, or by the
+INTRODUCTION_TO_DBT_VARS = """\
+A setting that SQL reads too is a dbt var. Set it in the table `[vars]` of `nextmart.toml`. A `dbt build` that is not
+called by `nextmart run` stops if `[vars]` holds values that dbt was not given by its option `--vars`, or by the
 `dbt_project.yml` of a project that uses this one as a package."""
 
-LONGEST_IN_TABLE = 80  # a default of more characters is printed below the table of settings, not in it
+MAX_DEFAULT_LENGTH_IN_TABLE = 80  # a default of more characters is printed below the table of settings, not in it
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def render_settings_page() -> str:
         "US dollars a million tokens.",
         _markdown_table(_field_rows(LanguageModelPrices)),
         "## dbt vars",
-        VARS,
+        INTRODUCTION_TO_DBT_VARS,
         *(
             part
             for title, names in section_titles_and_names(_dbt_vars_yaml())
@@ -166,7 +166,7 @@ def _section_in_markdown(title: str, rows: list[SettingRow]) -> Iterator[str]:
     yield f"### {title}"
     yield _markdown_table(rows)
     for row in rows:
-        if len(row.default) > LONGEST_IN_TABLE:
+        if len(row.default) > MAX_DEFAULT_LENGTH_IN_TABLE:
             default = {row.name: json.loads(row.default.strip("`"))}
             yield f"Default of `{row.name}`:"
             yield f"```yaml\n{yaml.safe_dump(default, width=110, sort_keys=False)}```"
@@ -175,7 +175,7 @@ def _section_in_markdown(title: str, rows: list[SettingRow]) -> Iterator[str]:
 def _markdown_table(rows: list[SettingRow]) -> str:
     lines = ["| name | type | default | meaning |", "|---|---|---|---|"]
     for row in rows:
-        default = "below" if len(row.default) > LONGEST_IN_TABLE else row.default
+        default = "below" if len(row.default) > MAX_DEFAULT_LENGTH_IN_TABLE else row.default
         cells = f"`{row.name}`", row.type, default, row.meaning
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)

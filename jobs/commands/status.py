@@ -136,7 +136,7 @@ def _read_publication(connection: Connection, published_file: Path) -> dict[str,
     except (NextmartError, duckdb.Error) as error:
         return {"file": str(published_file), "published_at": None, "problem": redact(str(error))}
     if not publications:
-        return {"file": str(published_file), "published_at": None, "problem": "it says of no publication"}
+        return {"file": str(published_file), "published_at": None, "problem": "its table publication is empty"}
     return {"file": str(published_file), **publications[0], "problem": None}
 
 

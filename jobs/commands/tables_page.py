@@ -35,16 +35,16 @@ def render_tables_page(manifest: Mapping[str, Any]) -> str:
     parts = [INTRODUCTION]
     for schema in sorted({table["schema"] for table in tables}, key=_schema_sort_key):
         parts.append(f"## {schema}")
-        for table in sorted((table for table in tables if table["schema"] == schema), key=_relation_name):
+        for table in sorted((table for table in tables if table["schema"] == schema), key=_table_name_in_warehouse):
             parts += [
-                f"### {schema}.{_relation_name(table)}",
+                f"### {schema}.{_table_name_in_warehouse(table)}",
                 _on_one_line(table["description"]),
                 _markdown_table_of_columns(table["columns"].values()),
             ]
     return "\n\n".join(parts) + "\n"
 
 
-def _relation_name(manifest_node: Mapping[str, Any]) -> str:
+def _table_name_in_warehouse(manifest_node: Mapping[str, Any]) -> str:
     """Return a table's name in the warehouse, which may differ from the name of its dbt model."""
     return str(manifest_node.get("alias") or manifest_node["identifier"])
 

@@ -20,7 +20,7 @@ EXAMPLE_VISITORS = """
     order by visitor_id limit 3
 """
 
-TITLES = "select item_id, title from catalog.items"
+SELECT_ITEM_TITLES = "select item_id, title from catalog.items"
 
 LEADERBOARD = """
     select
@@ -36,10 +36,10 @@ LEADERBOARD = """
 """
 
 
-def print_recommendations(published_file: Path, warehouse_file: Path) -> None:
+def print_leaderboard_and_example_lists(published_file: Path, warehouse_file: Path) -> None:
     """Print the leaderboard of models, and for a few visitors the items they looked at and their recommendations."""
     with connect(warehouse_file, read_only=True) as connection:
-        titles = dict(connection.execute(TITLES).fetchall())
+        titles = dict(connection.execute(SELECT_ITEM_TITLES).fetchall())
         visitors = connection.execute(EXAMPLE_VISITORS).fetchall()
     with connect(published_file, read_only=True) as copy:
         print_leaderboard(copy.execute(LEADERBOARD).fetchall())
@@ -55,7 +55,7 @@ def print_recommendations(published_file: Path, warehouse_file: Path) -> None:
 
 
 def print_table(rich_table: Table) -> None:
-    """Print a table on stdout. Square brackets in its texts are text, no markup."""
+    """Print a table on stdout. Square brackets in its texts are printed as they are, not read as markup."""
     Console(markup=False, emoji=False, highlight=False).print(rich_table)
 
 
@@ -121,22 +121,22 @@ def job_summary_line(job_summary: dict[str, Any]) -> str:
             return "nothing changed" if job_summary["status"] == "unchanged" else f"lists for {rows_in:,} visitors"
 
 
-def feed_line(feed: dict[str, Any]) -> str:
+def feed_state_lines(feed_state: dict[str, Any]) -> str:
     """Return what was loaded of a feed (:func:`jobs.loading.feed_states.feed_states`) as lines for people."""
-    label = f"{'feed ' + feed['feed']:<32}"
-    if feed["table"]:
-        return without_control_characters(f"{label}table {feed['table']}")
-    if not feed["files"]:
+    label = f"{'feed ' + feed_state['feed']:<32}"
+    if feed_state["table"]:
+        return without_control_characters(f"{label}table {feed_state['table']}")
+    if not feed_state["files"]:
         return f"{label}nothing loaded yet"
-    files = f"{feed['files']:,} file{'' if feed['files'] == 1 else 's'}"
-    newest = f"newest {feed['newest_file']}, loaded {feed['newest_loaded_at']:%Y-%m-%d %H:%M} UTC"
-    text = f"{label}{feed['rows_loaded']:>12,} rows of {files}, {newest}"
-    if feed["missing"]:
-        more = feed["missing"] - FILES_SHOWN
-        names = ", ".join(feed["missing_files"][:FILES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
-        text += f"\n{'':<32}{feed['missing']:>12,} of them can't be found: {names}"
-    if feed["problem"]:
-        text += f"\n{feed['problem']}"
+    files = f"{feed_state['files']:,} file{'' if feed_state['files'] == 1 else 's'}"
+    newest = f"newest {feed_state['newest_file']}, loaded {feed_state['newest_loaded_at']:%Y-%m-%d %H:%M} UTC"
+    text = f"{label}{feed_state['rows_loaded']:>12,} rows of {files}, {newest}"
+    if feed_state["missing"]:
+        more = feed_state["missing"] - FILES_SHOWN
+        names = ", ".join(feed_state["missing_files"][:FILES_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
+        text += f"\n{'':<32}{feed_state['missing']:>12,} of them can't be found: {names}"
+    if feed_state["problem"]:
+        text += f"\n{feed_state['problem']}"
     return without_control_characters(text)
 
 
@@ -148,7 +148,7 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
         newest, name = source["newest_loaded_at"], f"newest row of {source['source_table']}"
         print_result(f"{name:<32}{f'{newest:%Y-%m-%d %H:%M} UTC' if newest else 'none'}")
     for feed in warehouse_state["feeds"]:
-        print_result(feed_line(feed))
+        print_result(feed_state_lines(feed))
     if build := warehouse_state["newest_build"]:
         late, rejected = (100 * build[part] / build["event_count"] for part in ("late_count", "rejected_count"))
         shares = f"{late:.1f} % late, {rejected:.1f} % rejected"
@@ -169,7 +169,7 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
         error = on_one_line(run["error"] or "")
         table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, error)
     print_table(table)
-    _print_models(warehouse_state)
+    _print_live_damaged_and_due_models(warehouse_state)
     for placement in warehouse_state["placements"]:
         print_result(placement_line(placement))
     print_result(publication_line(warehouse_state["published"]))
@@ -177,7 +177,7 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
         print_result(line)
 
 
-def _print_models(warehouse_state: dict[str, Any]) -> None:
+def _print_live_damaged_and_due_models(warehouse_state: dict[str, Any]) -> None:
     live = warehouse_state["live_model"]
     if live and live["ndcg_at_20"] is not None:
         pinned, reason = ", pinned" if live["is_pinned"] else "", on_one_line(live["reason"] or "")
@@ -199,20 +199,20 @@ def _print_models(warehouse_state: dict[str, Any]) -> None:
         )
 
 
-def placement_line(placement: dict[str, Any]) -> str:
+def placement_line(placement_state: dict[str, Any]) -> str:
     """Return a line for people on the lists of a placement.
 
     Parameters
     ----------
-    placement : dict
+    placement_state : dict
         An entry of ``placements`` in what :func:`jobs.commands.status.status` returns.
     """
-    label = f"{'placement ' + on_one_line(placement['placement']):<32}"
-    if not placement["visitors"]:
+    label = f"{'placement ' + on_one_line(placement_state['placement']):<32}"
+    if not placement_state["visitors"]:
         return f"{label}{'no lists':>12}  (nextmart place fills it)"
-    short = f", {placement['short_visitors']:,} of them short" if placement["short_visitors"] else ""
-    rows = f"{placement['rows']:,} rows, newest {placement['newest_at']:%Y-%m-%d %H:%M} UTC"
-    return f"{label}{placement['visitors']:>12,} visitors{short}, {rows}"
+    short = f", {placement_state['short_visitors']:,} of them short" if placement_state["short_visitors"] else ""
+    rows = f"{placement_state['rows']:,} rows, newest {placement_state['newest_at']:%Y-%m-%d %H:%M} UTC"
+    return f"{label}{placement_state['visitors']:>12,} visitors{short}, {rows}"
 
 
 def publication_line(publication: dict[str, Any] | None) -> str:

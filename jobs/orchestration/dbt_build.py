@@ -19,7 +19,7 @@ from jobs.settings import Settings
 from jobs.warehouse.damage import damage_advice
 from jobs.warehouse.lock import HELD_BY_RUN, warehouse_lock
 
-SECONDS_TO_END = 5.0
+MAX_SECONDS_TO_END_BUILD = 5.0
 BUILD_CODE = "from jobs.orchestration.dbt_child import main; main()"
 DBT_LOG_FILES = 6
 """The number of log files that dbt keeps: the present file and five older ones."""
@@ -46,7 +46,7 @@ def run_dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, 
     (target / "run_results.json").unlink(missing_ok=True)
     command = [
         sys.executable, "-c", BUILD_CODE, "--log-format", "json",
-        # no colour codes: nextmart makes lines for people of dbt's messages, and a log file shows no colours
+        # no colour codes: nextmart makes its own lines out of dbt's messages, and a log file shows no colours
         "--no-use-colors", "--no-use-colors-file",
         "build", "--project-dir", str(project), "--profiles-dir", str(project),
         "--target-path", str(target), "--log-path", str(work_folder / "logs"), "--log-format-file", "text",
@@ -101,10 +101,10 @@ def _signal_name(number: int) -> str:
 
 
 def _end_build(build_process: subprocess.Popen[str]) -> None:
-    """Ask the process of a build to end; kill it if it has not ended within ``SECONDS_TO_END``."""
+    """Ask the process of a build to end; kill it if it has not ended within ``MAX_SECONDS_TO_END_BUILD``."""
     build_process.terminate()
     try:
-        build_process.wait(SECONDS_TO_END)
+        build_process.wait(MAX_SECONDS_TO_END_BUILD)
     except subprocess.TimeoutExpired:
         build_process.kill()
         build_process.wait()
@@ -124,7 +124,7 @@ class BuildLog:
     def __init__(self, manifest_file: Path, verbose: bool) -> None:
         self._manifest = manifest_file
         self._verbose = verbose
-        self._stages: BuildProgress | None = None
+        self._progress: BuildProgress | None = None
 
     def terminal_lines(self, log_lines: Iterable[str]) -> Iterator[str]:
         """Yield the lines of the log that people see: with ``verbose`` every message, else stages, warnings and errors.
@@ -149,18 +149,18 @@ class BuildLog:
                 models_and_tests = ", ".join(event["data"]["stat_line"].split(", ")[:2])
                 yield stage_line("project", models_and_tests, (at - began_at).total_seconds())
             if name == "ConcurrencyLine":
-                self._stages = BuildProgress(json.loads(self._manifest.read_text(encoding="utf-8")))
-            shown = list(self._stages.process_event(event)) if self._stages else []
+                self._progress = BuildProgress(json.loads(self._manifest.read_text(encoding="utf-8")))
+            shown = list(self._progress.process_event(event)) if self._progress else []
             if name == "MainEncounteredError" and not self._verbose:
                 yield redact(fatal_error_text(message))
-            elif self._verbose or (self._stages is None and level == "error"):
+            elif self._verbose or (self._progress is None and level == "error"):
                 yield redact(message)
             else:
                 yield from shown
 
     def describe_committed_work(self) -> str:
         """Return a sentence for people: which tables a build has committed so far, if it ends now."""
-        return self._stages.describe_committed_work() if self._stages else "No table was built."
+        return self._progress.describe_committed_work() if self._progress else "No table was built."
 
 
 def published_counts_line(publish_run_summary: dict[str, Any]) -> str:

@@ -21,15 +21,15 @@ def main() -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _tell_once_that_log_lacks_lines()
+    _install_warning_about_lost_log_lines()
     # dbt is imported only now, so that the parent is watched during the import too
     from dbt.cli.main import cli
 
     sys.exit(cli())
 
 
-def _tell_once_that_log_lacks_lines() -> None:
-    """Make logging tell people once if dbt's log can't be written, instead of printing a traceback for each line."""
+def _install_warning_about_lost_log_lines() -> None:
+    """Make logging print one warning if dbt's log can't be written, instead of a traceback for each lost line."""
     told: set[str] = set()
 
     def handle_error(handler: logging.Handler, record: logging.LogRecord) -> None:  # noqa: ARG001 - logging has both

@@ -83,8 +83,8 @@ class BuildProgress:
             for folder in folders.values()
         }
         self._stage_of = {node: stages[folder] for node, folder in folders.items()}
-        self._jobs = folder_by_node.keys() - folders
-        self._jobs_done: list[str] = []
+        self._job_nodes = folder_by_node.keys() - folders
+        self._finished_job_names: list[str] = []
 
     def process_event(self, event: Mapping[str, Any]) -> Iterator[str]:
         """Process one event of dbt's log; yield a line for people if it is a warning, and one if a stage ends."""
@@ -92,8 +92,8 @@ class BuildProgress:
         stage = self._stage_of.get(node.get("unique_id", ""))
         name, event_time = event["info"]["name"], datetime.fromisoformat(event["info"]["ts"])
         if stage is None:
-            if node.get("unique_id") in self._jobs and _ends_node(name, node) and node["node_status"] == "success":
-                self._jobs_done.append(node["node_name"])
+            if node.get("unique_id") in self._job_nodes and _ends_node(name, node) and node["node_status"] == "success":
+                self._finished_job_names.append(node["node_name"])
             return
         if name == "LogStartLine":
             stage.note_node_start(node["unique_id"], event_time)
@@ -109,7 +109,7 @@ class BuildProgress:
         stages = self._stages.values()
         done = [
             stage.name for stage in stages if not stage.unfinished_nodes and not stage.has_failed_node
-        ] + self._jobs_done
+        ] + self._finished_job_names
         begun = [
             stage.name
             for stage in stages

@@ -1,8 +1,9 @@
 """dbt-duckdb plugin: waits for the warehouse, attaches databases, creates the tables that jobs own, and sets UTC.
 
-So a `dbt build` typed by hand and other commands take turns at the warehouse. dbt can read views over attached
-databases, build an empty warehouse, and build tables that read a job's table before the job has ever run. A time zone
-in a profile shifts no date. The macro check_settings calls functions that the plugin registers.
+Because of the plugin, a `dbt build` typed by hand and other commands take turns at the warehouse. dbt can read views
+over attached databases, build in an empty warehouse, and build tables that read a job's table before the job has ever
+run. Dates don't change if a profile sets a time zone. The plugin also registers the functions that the macro
+check_settings calls.
 """
 
 from pathlib import Path

@@ -30,7 +30,7 @@ from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
 
-HAS_CHANGES: Final = """
+HAS_CHANGES_TABLE: Final = """
     -- Whether the file has the table of changes, which public tables of earlier versions lack
     select true from duckdb_tables() where schema_name = 'recommendations' and table_name = 'changes'
 """
@@ -65,7 +65,7 @@ def judge_publication(
     NextmartError
         If the publication is held; its row is in ``ml.publication_changes`` then.
     """
-    live, differences, problem = _live_publication(connection, published_file, new_file)
+    live, differences, problem = _live_publication_differences_and_problem(connection, published_file, new_file)
     new = read_totals(new_file)
     reasons = []
     if live:
@@ -101,13 +101,13 @@ def _append_change_row(new_file: Path, change_row: dict[str, Any]) -> None:
     """
     with duckdb.connect(str(new_file)) as file:
         insert_change_row(file, "recommendations.publication_changes", change_row)
-        if file.execute(HAS_CHANGES).fetchone():
+        if file.execute(HAS_CHANGES_TABLE).fetchone():
             file.execute("update recommendations.changes set changed_at = ?", [change_row["decided_at"]])
         file.execute("checkpoint")
     require_cleanly_closed(new_file)
 
 
-def _live_publication(
+def _live_publication_differences_and_problem(
     connection: Connection, published_file: Path, new_file: Path
 ) -> tuple[Publication | None, PublicationDifferences | None, str | None]:
     """Return the live publication, the new file's differences from it, and what is wrong with the live file.

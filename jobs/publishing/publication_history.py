@@ -16,7 +16,7 @@ Outcome = Literal["published", "forced", "held"]
 
 PUBLIC_HISTORY: Final = "select * exclude (published_file) from ml.publication_changes order by publication_number"
 
-LAST_OF_FILE: Final = """
+SELECT_LAST_PUBLICATION_OF_FILE: Final = """
     select visitors, list_rows, items, similar_item_rows, popularity, mean_score, model_version, publish_run_id,
         decided_at
     from ml.publication_changes
@@ -25,9 +25,9 @@ LAST_OF_FILE: Final = """
     limit 1
 """
 
-NEXT_NUMBER: Final = "select coalesce(max(publication_number), 0) + 1 from ml.publication_changes"
+SELECT_NEXT_PUBLICATION_NUMBER: Final = "select coalesce(max(publication_number), 0) + 1 from ml.publication_changes"
 
-DELETED_EVENTS: Final = "select coalesce(sum(usable_event_count), 0) from ml.deletions where deleted_at > ?"
+COUNT_DELETED_EVENTS: Final = "select coalesce(sum(usable_event_count), 0) from ml.deletions where deleted_at > ?"
 
 
 @dataclass(frozen=True)
@@ -98,17 +98,17 @@ def has_any_publication(connection: Connection) -> bool:
 
 def last_publication(connection: Connection, published_file: Path) -> Publication | None:
     """Return the last publication of this file that the warehouse records; None if there is none."""
-    row = connection.execute(LAST_OF_FILE, [str(published_file)]).fetchone()
+    row = connection.execute(SELECT_LAST_PUBLICATION_OF_FILE, [str(published_file)]).fetchone()
     return Publication(row[7], row[8], PublicationTotals(*row[:7])) if row else None
 
 
 def next_publication_number(connection: Connection) -> int:
     """Return the number for the next publication: one more than the highest ``publication_number`` recorded."""
-    [number] = connection.execute(NEXT_NUMBER).fetchone() or [1]
+    [number] = connection.execute(SELECT_NEXT_PUBLICATION_NUMBER).fetchone() or [1]
     return int(number)
 
 
 def count_deleted_events(connection: Connection, since: datetime) -> int:
     """Return how many usable events ``nextmart forget`` has deleted since the time ``since``."""
-    [count] = connection.execute(DELETED_EVENTS, [since]).fetchone() or [0]
+    [count] = connection.execute(COUNT_DELETED_EVENTS, [since]).fetchone() or [0]
     return int(count)

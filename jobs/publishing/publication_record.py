@@ -86,8 +86,8 @@ def record_publication(connection: Connection, published_file: Path, change_row:
     Parameters
     ----------
     change_row : dict
-        The publication's row for ``ml.publication_changes``; its ``decided_at`` is the time since which the lists that
-        it has changed are live.
+        The publication's row for ``ml.publication_changes``. The lists that the publication has changed are live from
+        its ``decided_at`` on.
     """
     connection.execute(f"attach {literal(str(published_file))} as published_file (read_only)")
     try:

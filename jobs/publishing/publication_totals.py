@@ -16,8 +16,8 @@ import duckdb
 from jobs.errors import NextmartError
 from jobs.warehouse.connection import Connection, literal
 
-MEMORY: Final = "1GB"
-"""Memory that a comparison takes at most; it goes to disk with the rest. The warehouse is open at the same time."""
+COMPARISON_MEMORY_LIMIT: Final = "1GB"
+"""The most memory that a comparison takes, because the warehouse is open too; DuckDB writes the rest to disk."""
 
 TOTALS: Final = """
     select
@@ -86,7 +86,7 @@ IS_OF_MODEL_ARM: Final = "coalesce(arm, 'model') = 'model'"
 """SQL condition that a row belongs to a list of the arm ``model``; the arm is null in tables of earlier versions."""
 
 LIVE_MODEL_VERSION: Final = f"coalesce(max(model_version) filter (where {IS_OF_MODEL_ARM}), max(model_version))"
-"""SQL of the version of the live model in a table of lists; of the control's model if no list is the live model's."""
+"""SQL for the live model's version in a table of lists; the control's version if the live model made no list."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +229,7 @@ def _database_with_new_file(new_file: Path) -> Iterator[Connection]:
     """Open a database in memory, with the file ``new_file`` attached read-only."""
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f"set memory_limit = {literal(MEMORY)}")
+        connection.execute(f"set memory_limit = {literal(COMPARISON_MEMORY_LIMIT)}")
         connection.execute(f"set temp_directory = {literal(f'{new_file}.tmp')}")
         connection.execute(f"attach {literal(str(new_file))} as fresh (read_only)")
         yield connection

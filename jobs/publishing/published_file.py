@@ -24,32 +24,35 @@ class OwnerAndMode:
     ----------
     mode : int
         The file's permission bits.
-    owner : str, optional
+    owner_setting : str, optional
         The setting ``published_owner``: ``user``, ``user:group`` or ``:group``.
-    uid, gid : int, optional
-        Numeric user and group ids of the file that is replaced; they are kept if no ``owner`` is set.
+    replaced_file_uid, replaced_file_gid : int, optional
+        Numeric user and group ids of the file that is replaced; they are kept if ``owner_setting`` is None.
     """
 
     mode: int
-    owner: str | None = None
-    uid: int | None = None
-    gid: int | None = None
+    owner_setting: str | None = None
+    replaced_file_uid: int | None = None
+    replaced_file_gid: int | None = None
 
 
-def next_owner_and_mode(published_file: Path, mode: str | None = None, owner: str | None = None) -> OwnerAndMode:
+def next_owner_and_mode(
+    published_file: Path, mode_setting: str | None = None, owner_setting: str | None = None
+) -> OwnerAndMode:
     """Return the owner and mode of the next published file: those of the settings, or else those of the present file.
 
     Parameters
     ----------
-    mode : str, optional
+    mode_setting : str, optional
         The setting ``published_mode``: octal digits.
-    owner : str, optional
+    owner_setting : str, optional
         The setting ``published_owner``.
     """
     if not published_file.exists():
-        return OwnerAndMode(int(mode, 8) if mode else DEFAULT_MODE, owner)
+        return OwnerAndMode(int(mode_setting, 8) if mode_setting else DEFAULT_MODE, owner_setting)
     present = published_file.stat()
-    return OwnerAndMode(int(mode, 8) if mode else stat.S_IMODE(present.st_mode), owner, present.st_uid, present.st_gid)
+    mode = int(mode_setting, 8) if mode_setting else stat.S_IMODE(present.st_mode)
+    return OwnerAndMode(mode, owner_setting, present.st_uid, present.st_gid)
 
 
 def set_owner_and_mode(file: Path, owner_and_mode: OwnerAndMode) -> None:
@@ -65,44 +68,44 @@ def set_owner_and_mode(file: Path, owner_and_mode: OwnerAndMode) -> None:
     """
     if os.name != "posix":
         return
-    if owner_and_mode.owner:
-        _give_to_owner(file, owner_and_mode.owner)
+    if owner_and_mode.owner_setting:
+        _give_to_owner(file, owner_and_mode.owner_setting)
     else:
-        _keep_owner(file, owner_and_mode)
+        _keep_owner_of_replaced_file(file, owner_and_mode)
     file.chmod(owner_and_mode.mode)
 
 
-def _give_to_owner(file: Path, owner: str) -> None:
-    user, _, group = owner.partition(":")
+def _give_to_owner(file: Path, owner_setting: str) -> None:
+    user, _, group = owner_setting.partition(":")
     try:
         if user:
             shutil.chown(file, user)
         if group:
             shutil.chown(file, group=group)
     except LookupError as error:
-        raise NextmartError(f"setting published_owner '{owner}': {error}; nothing was published") from error
+        raise NextmartError(f"setting published_owner '{owner_setting}': {error}; nothing was published") from error
     except PermissionError as error:
         raise NextmartError(
-            f"setting published_owner '{owner}': this process may not give the file away (only root may give a file to "
-            "another user, and a user only to groups of the user's own); nothing was published"
+            f"setting published_owner '{owner_setting}': this process may not give the file away (only root may give "
+            "a file to another user, and a user only to groups of the user's own); nothing was published"
         ) from error
 
 
-def _keep_owner(file: Path, owner_and_mode: OwnerAndMode) -> None:
+def _keep_owner_of_replaced_file(file: Path, owner_and_mode: OwnerAndMode) -> None:
     own = file.stat()
-    if owner_and_mode.gid is not None and owner_and_mode.gid != own.st_gid:
+    if owner_and_mode.replaced_file_gid is not None and owner_and_mode.replaced_file_gid != own.st_gid:
         try:
-            os.chown(file, -1, owner_and_mode.gid)
+            os.chown(file, -1, owner_and_mode.replaced_file_gid)
         except PermissionError as error:
             if (owner_and_mode.mode >> 3) & 0o7 != owner_and_mode.mode & 0o7:
                 raise NextmartError(
-                    f"the published file's group, number {owner_and_mode.gid}, can't be kept, because this process "
-                    "doesn't belong to it; nothing was published. Let a member of the group publish, or name another "
-                    "group in the setting published_owner, such as ':shop'."
+                    f"the published file's group, number {owner_and_mode.replaced_file_gid}, can't be kept, because "
+                    "this process doesn't belong to it; nothing was published. Let a member of the group "
+                    "publish, or name another group in the setting published_owner, such as ':shop'."
                 ) from error
-    if owner_and_mode.uid is not None and owner_and_mode.uid != own.st_uid:
+    if owner_and_mode.replaced_file_uid is not None and owner_and_mode.replaced_file_uid != own.st_uid:
         with suppress(PermissionError):
-            os.chown(file, owner_and_mode.uid, -1)
+            os.chown(file, owner_and_mode.replaced_file_uid, -1)
 
 
 @contextmanager

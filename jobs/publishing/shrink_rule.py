@@ -56,23 +56,27 @@ def reasons_to_hold_publication(
 
 
 def _reason_if_number_fell(
-    counted_things: str, live_number: float, new_number: float, limit_setting: tuple[str, float], ignored_share: float
+    counted_things: str,
+    live_number: float,
+    new_number: float,
+    limit_name_and_share: tuple[str, float],
+    always_allowed_share: float,
 ) -> str | None:
     """Return a sentence that says how much a number fell; None if it did not fall too much.
 
     Parameters
     ----------
-    limit_setting : (str, float)
-        The setting's name and value: the largest share by which the number may fall.
-    ignored_share : float
-        The visitors or items of the setting ``ignored_shrink``, as a share of all. A smaller fall is never too much,
-        unless nothing is left.
+    limit_name_and_share : (str, float)
+        The name and value of the setting that limits the fall: the largest share by which the number may fall.
+    always_allowed_share : float
+        The number of visitors or items in the setting ``ignored_shrink``, as a share of all visitors or items of the
+        live file. A fall by no more than this share is never too much, unless nothing is left.
     """
-    setting, share = limit_setting
+    setting, share = limit_name_and_share
     if (
         live_number <= 0
         or new_number >= live_number
-        or (new_number > 0 and 1 - new_number / live_number <= max(share, ignored_share))
+        or (new_number > 0 and 1 - new_number / live_number <= max(share, always_allowed_share))
     ):
         return None
     allowed = f"{setting} allows {share:.0%}" if new_number > 0 else "nothing may fall to zero"
@@ -81,14 +85,14 @@ def _reason_if_number_fell(
 
 
 def _reasons_if_many_visitors_are_gone(
-    live_totals: PublicationTotals, differences: PublicationDifferences, ignored_share: float, settings: Settings
+    live_totals: PublicationTotals, differences: PublicationDifferences, always_allowed_share: float, settings: Settings
 ) -> list[str]:
     """Return the reason, in words, if too many visitors lost their lists; else an empty list.
 
     New visitors with lists don't make up for them.
     """
     gone = differences.gone_visitors / max(live_totals.visitors, 1)
-    if gone <= max(settings.max_gone_visitors_share, ignored_share):
+    if gone <= max(settings.max_gone_visitors_share, always_allowed_share):
         return []
     return [
         f"{differences.gone_visitors:,} of the {live_totals.visitors:,} visitors with lists are gone, {gone:.0%}; "

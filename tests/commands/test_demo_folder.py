@@ -18,7 +18,7 @@ DEMO = ("demo", "--visitors", "20", "--items", "50", "--until", "2025-01-01", "-
 def shell(tmp_path, monkeypatch, capsys) -> Shell:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(night_commands, "run_dbt_build", build)
-    monkeypatch.setattr(night_commands, "print_recommendations", lambda published, warehouse: None)
+    monkeypatch.setattr(night_commands, "print_leaderboard_and_example_lists", lambda published, warehouse: None)
     return Shell(tmp_path, monkeypatch, capsys)
 
 

@@ -150,10 +150,10 @@ def test_a_group_that_can_not_be_kept_matters_only_where_it_has_rights_of_its_ow
     shop.publish()
     own = shop.published.stat().st_gid
     monkeypatch.setattr(published_file.os, "chown", refuse)
-    owner_and_mode = published_file.OwnerAndMode(0o640, gid=own + 1)
+    owner_and_mode = published_file.OwnerAndMode(0o640, replaced_file_gid=own + 1)
     with pytest.raises(NextmartError, match=rf"number {own + 1}, can't be kept.*published_owner"):
         published_file.set_owner_and_mode(shop.published, owner_and_mode)
-    published_file.set_owner_and_mode(shop.published, published_file.OwnerAndMode(0o644, gid=own + 1))
+    published_file.set_owner_and_mode(shop.published, published_file.OwnerAndMode(0o644, replaced_file_gid=own + 1))
     assert shop.mode() == "0o644"
 
 

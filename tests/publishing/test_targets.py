@@ -86,14 +86,14 @@ def test_a_folder_of_parquet_files_is_swapped_whole(warehouse, published, tmp_pa
             require_all_targets_copied(outcome, published)
     assert lists_in(folder) == before
 
-    copy_to_targets(published, folder_target(folder), keep_previous_files=False)
+    copy_to_targets(published, folder_target(folder), may_keep_previous_files=False)
     assert lists_in(folder) == published_lists(published)
     assert len(list((folder / "versions").iterdir())) == 1  # what a failed copy left is gone too
 
 
 def test_a_folder_of_others_is_left_alone(published, tmp_path):
     folder = tmp_path / "files"
-    (folder / parquet_folder.CURRENT).mkdir(parents=True)
+    (folder / parquet_folder.CURRENT_LINK_NAME).mkdir(parents=True)
     outcome = copy_to_targets(published, folder_target(folder))
     assert "current is no link of nextmart's: move it away" in outcome["[publish.files]"]["problem"]
 

@@ -294,7 +294,7 @@ def _time_facts(connection: Connection, relation: str, column: str, dbt_vars: Ma
         "select count(value), count(*) filter (where is_right), "
         "min({'value': value, 'instant': strftime(instant at time zone 'UTC', '%Y-%m-%d %H:%M:%S')}) "
         "filter (where is_right) from (select *, "
-        f"instant between {rules.earliest_event_at} and {rules.latest_event_at} as is_right from times)"
+        f"instant between {rules.earliest_event_at_sql} and {rules.latest_event_at_sql} as is_right from times)"
     ).fetchall()[0]
     unread = find_unread_times(connection, relation, quoted(column), dbt_vars)
     return TimeFacts(

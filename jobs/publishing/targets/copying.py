@@ -17,7 +17,7 @@ from jobs.publishing.targets.postgres_schema import write_postgres
 
 
 def copy_to_targets(
-    published_file: Path, targets: Mapping[str, PublishTarget], *, keep_previous_files: bool = True
+    published_file: Path, targets: Mapping[str, PublishTarget], *, may_keep_previous_files: bool = True
 ) -> dict[str, dict[str, Any]]:
     """Copy the published tables to each target; a target that fails is left as it was.
 
@@ -25,7 +25,7 @@ def copy_to_targets(
     ----------
     targets : setting -> target
         Targets by the names that messages use for their settings, such as ``[publish.bi]``.
-    keep_previous_files : bool
+    may_keep_previous_files : bool
         Whether a target may keep the files of the previous publication for readers who have them open.
 
     Returns
@@ -33,7 +33,7 @@ def copy_to_targets(
     setting -> ``{"rows": number of rows}``, or ``{"problem": why the target still holds an earlier publication}``
     """
     return {
-        setting: _copy_to_target(published_file, setting, target, keep_previous_files)
+        setting: _copy_to_target(published_file, setting, target, may_keep_previous_files)
         for setting, target in targets.items()
     }
 
@@ -64,11 +64,13 @@ def problem_lines(copy_outcomes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _copy_to_target(
-    published_file: Path, setting_name: str, target: PublishTarget, keep_previous_files: bool
+    published_file: Path, setting_name: str, target: PublishTarget, may_keep_previous_files: bool
 ) -> dict[str, Any]:
     started_at = monotonic()
     writers: dict[str, Callable[[], int]] = {
-        "parquet": lambda: write_parquet(published_file, Path(target.path), keep_previous_files=keep_previous_files),
+        "parquet": lambda: write_parquet(
+            published_file, Path(target.path), may_keep_previous_files=may_keep_previous_files
+        ),
         "duckdb": lambda: write_duckdb(published_file, Path(target.path)),
         "postgres": lambda: write_postgres(published_file, target, setting_name),
         "ducklake": lambda: write_ducklake(published_file, target, setting_name),

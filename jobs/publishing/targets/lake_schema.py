@@ -20,11 +20,11 @@ def write_ducklake(published_file: Path, target: PublishTarget, setting_name: st
         return sum(table.row_count for table in tables)
 
 
-def _write_table(connection: Connection, table: PublishedTable, copy_name: str) -> None:
-    connection.execute(f"create or replace table {copy_name} as from {table.relation}")
+def _write_table(connection: Connection, table: PublishedTable, copy_relation: str) -> None:
+    connection.execute(f"create or replace table {copy_relation} as from {table.relation}")
     for column, comment in table.column_comments.items():
         if comment:
-            connection.execute(f"comment on column {copy_name}.{quoted(column)} is {literal(comment)}")
+            connection.execute(f"comment on column {copy_relation}.{quoted(column)} is {literal(comment)}")
     if table.table_comment:
-        connection.execute(f"comment on table {copy_name} is {literal(table.table_comment)}")
-    table.require_same_row_count(connection, copy_name)
+        connection.execute(f"comment on table {copy_relation} is {literal(table.table_comment)}")
+    table.require_same_row_count(connection, copy_relation)

@@ -15,16 +15,16 @@ from jobs.files import fsync_folder
 from jobs.publishing.targets.published_tables import open_published_file
 from jobs.warehouse.connection import literal
 
-CURRENT: Final = "current"
-VERSIONS: Final = "versions"
+CURRENT_LINK_NAME: Final = "current"
+VERSIONS_FOLDER_NAME: Final = "versions"
 
 
-def write_parquet(published_file: Path, folder: Path, *, keep_previous_files: bool = True) -> int:
+def write_parquet(published_file: Path, folder: Path, *, may_keep_previous_files: bool = True) -> int:
     """Write a Parquet file for each published table, and point the link ``current`` at the folder of these files.
 
     Parameters
     ----------
-    keep_previous_files : bool
+    may_keep_previous_files : bool
         Whether the files of the previous publication stay, for readers who have them open.
 
     Returns
@@ -37,7 +37,7 @@ def write_parquet(published_file: Path, folder: Path, *, keep_previous_files: bo
     NextmartError
         If ``current`` is a file or folder instead of a link, or a Parquet file lacks rows of its table.
     """
-    current, versions = folder / CURRENT, folder / VERSIONS
+    current, versions = folder / CURRENT_LINK_NAME, folder / VERSIONS_FOLDER_NAME
     if current.exists() and not current.is_symlink():
         raise NextmartError(f"{current} is no link of nextmart's: move it away, or name another folder")
     versions.mkdir(parents=True, exist_ok=True)
@@ -55,12 +55,12 @@ def write_parquet(published_file: Path, folder: Path, *, keep_previous_files: bo
             table.require_same_row_count(connection, f"read_parquet({literal(str(file))})")
             count += table.row_count
     fsync_folder(version)
-    link = folder / f".{CURRENT}.unfinished"
+    link = folder / f".{CURRENT_LINK_NAME}.unfinished"
     link.unlink(missing_ok=True)
-    link.symlink_to(Path(VERSIONS) / version.name, target_is_directory=True)
+    link.symlink_to(Path(VERSIONS_FOLDER_NAME) / version.name, target_is_directory=True)
     link.replace(current)
     fsync_folder(folder)
-    kept = {version.name, present if keep_previous_files else version.name}
+    kept = {version.name, present if may_keep_previous_files else version.name}
     for path in versions.iterdir():
         if path.name.isdecimal() and path.name not in kept:
             shutil.rmtree(path)

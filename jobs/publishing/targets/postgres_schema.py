@@ -64,20 +64,20 @@ def write_postgres(published_file: Path, target: PublishTarget, setting_name: st
         return sum(table.row_count for table in tables)
 
 
-def _finishing_statements(table: PublishedTable, copy_name: str) -> list[str]:
+def _finishing_statements(table: PublishedTable, copy_relation: str) -> list[str]:
     """Return the SQL statements that give a new table in PostgreSQL its key, indexes, comments and statistics."""
     key = PRIMARY_KEYS.get(table.name, ())
-    statements = [f"alter table {copy_name} add primary key ({', '.join(map(quoted, key))})"] if key else []
+    statements = [f"alter table {copy_relation} add primary key ({', '.join(map(quoted, key))})"] if key else []
     indexed = [column for column in SEARCHED_COLUMNS if column in table.column_comments and key[:1] != (column,)]
-    statements += [f"create index on {copy_name} ({quoted(column)})" for column in indexed]
+    statements += [f"create index on {copy_relation} ({quoted(column)})" for column in indexed]
     statements += [
-        f"comment on column {copy_name}.{quoted(column)} is {_postgres_literal(comment)}"
+        f"comment on column {copy_relation}.{quoted(column)} is {_postgres_literal(comment)}"
         for column, comment in table.column_comments.items()
         if comment
     ]
     if table.table_comment:
-        statements.append(f"comment on table {copy_name} is {_postgres_literal(table.table_comment)}")
-    return [*statements, f"analyze {copy_name}"]
+        statements.append(f"comment on table {copy_relation} is {_postgres_literal(table.table_comment)}")
+    return [*statements, f"analyze {copy_relation}"]
 
 
 def _postgres_literal(text: str) -> str:

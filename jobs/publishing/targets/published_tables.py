@@ -48,9 +48,9 @@ class PublishedTable:
         """SQL that names the table on a connection of :func:`open_published_file`."""
         return f"published.recommendations.{quoted(self.name)}"
 
-    def require_same_row_count(self, connection: Connection, copy_name: str) -> None:
-        """Raise NextmartError unless the table's copy has as many rows; ``copy_name`` is SQL that names the copy."""
-        count = count_rows(connection, copy_name)
+    def require_same_row_count(self, connection: Connection, copy_relation: str) -> None:
+        """Raise NextmartError unless the table's copy has as many rows; ``copy_relation`` is SQL for the copy."""
+        count = count_rows(connection, copy_relation)
         if count != self.row_count:
             raise NextmartError(f"the copy of {self.name} holds {count:,} rows, not {self.row_count:,}")
 

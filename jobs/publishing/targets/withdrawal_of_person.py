@@ -30,7 +30,7 @@ def withdraw_person_from_targets(
         return {}
     if targets and not (is_published_file_clean and settings.published.exists()):
         return {setting: {"problem": f"{settings.published} is missing or damaged"} for setting in targets}
-    return copy_to_targets(settings.published.resolve(), targets, keep_previous_files=False)
+    return copy_to_targets(settings.published.resolve(), targets, may_keep_previous_files=False)
 
 
 def names_of_ducklake_targets(settings: Settings) -> list[str]:

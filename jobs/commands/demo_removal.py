@@ -56,12 +56,12 @@ def _ids_of_publish_runs(connection: Connection, warehouse: Path) -> set[str]:
     runs = connection.execute("select job, run_id from ml.job_runs").fetchall()
     if runs and "demo" not in {job for job, _ in runs}:
         raise _error_about_file_of_no_demo(warehouse, "no run of a demo is recorded in it")
-    if connection.execute(HAS_LOADED_ROWS).fetchone() == (True,) or (not runs and _has_raw_rows(connection)):
+    if connection.execute(HAS_LOADED_ROWS).fetchone() == (True,) or (not runs and _has_events_or_items(connection)):
         raise _error_about_file_of_no_demo(warehouse, "rows were loaded into it")
     return {run_id for job, run_id in runs if job == "publish"}
 
 
-def _has_raw_rows(connection: Connection) -> bool:
+def _has_events_or_items(connection: Connection) -> bool:
     return connection.execute("select exists (from raw.events) or exists (from raw.items)").fetchone() == (True,)
 
 
