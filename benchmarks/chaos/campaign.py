@@ -111,9 +111,9 @@ class Campaign:
         self.has_forgotten_in_last_night = any(
             command.arguments[0] == "forget" and command.exit_code == 0 for command in results
         )
-        has_published = {"load", "run"} <= {command.arguments[0] for command in results} and results[-1].exit_code == 0
+        was_published = {"load", "run"} <= {command.arguments[0] for command in results} and results[-1].exit_code == 0
         for name in night.fault_names:
-            if has_published and FAULTS[name].must_prevent_publication and name != "wrong_folder":
+            if was_published and FAULTS[name].must_prevent_publication and name != "wrong_folder":
                 self._require_failure(results[-1], name)
         self.cpu_seconds_of_last_night = sum(command.cpu_seconds for command in results)
         self.copy_restored_in_last_night = (
@@ -121,28 +121,28 @@ class Campaign:
         )
         if self.published_file.exists():
             check_published_file(self.published_file)
-        self.check_warehouse(night, has_published)
-        if has_published and (night.number + 1) % self.full_refresh_every_nights == 0:
+        self.check_warehouse(night, was_published)
+        if was_published and (night.number + 1) % self.full_refresh_every_nights == 0:
             self.compare_with_full_refresh(night)
-        self.has_unpublished_setting &= not has_published
+        self.has_unpublished_setting &= not was_published
         self.tally.night_count += 1
-        self.tally.published_night_count += has_published
+        self.tally.published_night_count += was_published
         self.tally.sold_vector_count = self.service.sold_text_counts.total()
         self.tally.lost_vector_count = self.paid_text_accounts.lost_texts.total()
         ends = outcomes_by_fault(
             night.fault_names,
             results,
-            has_published=has_published,
+            was_published=was_published,
             was_restored=self.copy_restored_in_last_night is not None,
         )
         for name, outcome in ends.items():
             self.tally.outcome_counts_by_fault[name][outcome] += 1
 
     def compare_with_full_refresh(self, night: Night) -> None:
-        """Compare the warehouse with a full refresh of a copy, which runs with the clock of the night.
+        """Compare the warehouse with a copy of it after a full refresh.
 
-        If the night's clock was ahead, a refresh with the right clock would find models that were trained in the
-        future, and would train them again.
+        The refresh runs with the night's clock. If that clock was ahead, the night trained models at a time that is
+        still in the future for the right clock, and a refresh with the right clock would train them again.
         """
         self._set_clock_of_night(night)
         check_full_refresh(self.folder, self.scratch_folder, self.command_runner)
@@ -280,10 +280,10 @@ class Campaign:
                     f"`{command_result.arguments[0]}` needs no person, or says what to type", command_result
                 )
             # a run may fail after it has published, in its last step, the upkeep
-            has_published = re.search(PUBLISHED_LINE, command_result.output, re.MULTILINE)
+            was_published = re.search(PUBLISHED_LINE, command_result.output, re.MULTILINE)
             if (
                 command_result.arguments[0] == "run"
-                and not has_published
+                and not was_published
                 and file_hash(self.published_file) != published_hash_before
             ):
                 raise BrokenRule("a failed run leaves the published file as it was", command_result)
@@ -318,7 +318,7 @@ class Campaign:
                 warehouse.execute(f"attach '{self.published_file}' as published (read_only)")
             yield warehouse
 
-    def check_warehouse(self, night: Night, has_published: bool) -> None:
+    def check_warehouse(self, night: Night, was_published: bool) -> None:
         """Check the paid texts and the forgotten people; if the night has published, check all tables as well."""
         sold = self.service.sold_text_counts
         # a restored copy lacks all vectors that were bought after it was taken, also those of requests under way
@@ -338,7 +338,7 @@ class Campaign:
                 )
                 if self.has_forgotten_in_last_night:
                     check_backup_copies(self.folder / "backups", self.shop.forgotten_ids)
-            if has_published:
+            if was_published:
                 values = self.settings.setting_values
                 check_tables(warehouse, self.shop, values["vars.sequence_scope"], DIMENSIONS)
                 check_publication_with_warehouse(warehouse, values["vars.recommendations_per_visitor"])

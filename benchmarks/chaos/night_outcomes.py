@@ -11,7 +11,7 @@ CALM = "nothing"
 
 
 def outcomes_by_fault(
-    fault_names: set[str], command_results: Sequence[CommandResult], *, has_published: bool, was_restored: bool
+    fault_names: set[str], command_results: Sequence[CommandResult], *, was_published: bool, was_restored: bool
 ) -> dict[str, str]:
     """Return, for each fault of a night, how the night ended in words; a night without faults has the key "nothing".
 
@@ -23,13 +23,13 @@ def outcomes_by_fault(
         The night's faults.
     command_results : sequence of CommandResult
         The results of the night's commands.
-    has_published : bool
+    was_published : bool
         Whether the night ended with a publication.
     was_restored : bool
         Whether a backup copy has replaced a damaged warehouse.
     """
     last = command_results[-1]
-    if has_published:
+    if was_published:
         outcome, causes = "done", fault_names
     elif was_restored:
         outcome, causes = (

@@ -14,19 +14,19 @@ from jobs.commands.load_notes import say_notes, say_once
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals, read_source
 from jobs.loading.attributes import AttributeHints, missing_attributes, require_no_missing_attributes
-from jobs.loading.direct_appends import (
-    FilesChangedError,
-    append_directly,
-    can_append_directly,
-    file_sizes_of_source,
-    hash_source_rows,
-)
 from jobs.loading.feed_files import feed_files
 from jobs.loading.feed_rows import RowBatch, feed_message, name_feed_in_errors, read_feed_files, row_counts_of_files
 from jobs.loading.feed_settings import Feed
 from jobs.loading.files_to_load import FilesToLoad, find_files_to_load
 from jobs.loading.item_and_visitor_rows import latest_row_rules
 from jobs.loading.item_withdrawals import ItemWithdrawal
+from jobs.loading.large_file_appends import (
+    FilesChangedError,
+    append_directly,
+    can_append_directly,
+    file_sizes_of_source,
+    hash_source_rows,
+)
 from jobs.loading.loaded_at_clock import LoadedAtClock
 from jobs.loading.loaded_files import record_loaded_file, record_modification_time
 from jobs.loading.raw_rows import append_arrivals
@@ -52,12 +52,13 @@ def load(
     Only new files of feeds are read; the same transaction records them in ``raw.loaded_files``. Unreadable rows are
     stored in ``raw.unreadable_rows``. Notes on feeds and rows, and the first unreadable rows, go to stderr.
 
-    The detail of the run's record holds the row counts, summed by table. If a table has several sources, or there are
-    feeds, it holds the counts of each source under ``files`` too. The result of each feed is under ``feeds``.
+    The column ``detail`` of the load in ``ml.job_runs`` gets the row counts, summed by table. If a table has several
+    sources, or there are feeds, it also gets the counts of each source, under ``files``. The result of each feed is
+    under ``feeds``.
 
     Returns
     -------
-    A report for each source: how dbt's next build will read its rows
+    A report for each source: what dbt's next build will make of its rows
     """
     return _load_in_transaction(transaction, connection, sources, run_record, load_rules)
 

@@ -225,7 +225,7 @@ def _quotes_are_open(lines: Iterable[_Line]) -> bool:
 
 
 def _most_frequent_delimiter(line: str) -> str:
-    """Return the most frequent delimiter of a line outside quotes; a comma if the line has no delimiter."""
+    """Return the delimiter that occurs most often in a line, not counting quoted parts; a comma if there is none."""
     outside = re.sub(r'"[^"]*"', "", line)
     return max(DELIMITERS, key=outside.count) if any(sign in outside for sign in DELIMITERS) else ","
 

@@ -56,7 +56,7 @@ class TrainingReason(Enum):
 
 def families_to_train(
     connection: Connection,
-    newest_models: Mapping[str, ModelRow],
+    newest_model_by_family: Mapping[str, ModelRow],
     recipe_fingerprints: Mapping[str, str],
     now: datetime,
     max_model_age: timedelta,
@@ -65,7 +65,7 @@ def families_to_train(
 
     Parameters
     ----------
-    newest_models : family -> ModelRow
+    newest_model_by_family : family -> ModelRow
         The newest model of each family that has one.
     recipe_fingerprints : family -> str
         The families to check, each with the recipe's fingerprint that a model trained now would have.
@@ -91,7 +91,7 @@ def families_to_train(
         return next((reason for reason, applies in checks.items() if applies), None)
 
     reasons = {
-        family: reason_to_train(newest_models.get(family), recipe_fingerprint)
+        family: reason_to_train(newest_model_by_family.get(family), recipe_fingerprint)
         for family, recipe_fingerprint in recipe_fingerprints.items()
     }
     return {family: reason for family, reason in reasons.items() if reason}
@@ -99,7 +99,7 @@ def families_to_train(
 
 def families_to_train_on_same_cases(
     connection: Connection,
-    newest_models: Mapping[str, ModelRow],
+    newest_model_by_family: Mapping[str, ModelRow],
     reasons_to_train: Mapping[str, TrainingReason],
     cases_hash: str,
 ) -> dict[str, TrainingReason]:
@@ -111,7 +111,7 @@ def families_to_train_on_same_cases(
 
     Parameters
     ----------
-    newest_models : family -> ModelRow
+    newest_model_by_family : family -> ModelRow
         The newest model of each family.
     reasons_to_train : family -> TrainingReason
         The families that have to be trained anyway, as :func:`families_to_train` returns them.
@@ -123,7 +123,7 @@ def families_to_train_on_same_cases(
     measured = {version for (version,) in connection.execute(SELECT_MODELS_MEASURED_ON_CASES, [cases_hash]).fetchall()}
     return {
         family: TrainingReason.OTHER_CASES
-        for family, row in newest_models.items()
+        for family, row in newest_model_by_family.items()
         if family not in reasons_to_train and row.model_version not in measured
     }
 

@@ -117,7 +117,7 @@ def model_from_bytes(
     return model
 
 
-def newest_models(connection: Connection) -> dict[str, ModelRow]:
+def newest_model_by_family(connection: Connection) -> dict[str, ModelRow]:
     """Look for damaged weights, and return the newest model of each family, damaged or not, by family."""
     rows = connection.execute(
         f"{MODEL_ROWS} qualify row_number() over (partition by model order by {NEWEST_FIRST}) = 1"

@@ -14,7 +14,7 @@ from jobs.models.base import FitOptions, Model
 from jobs.models.registry import make_model
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
 from jobs.nightly.freshness import families_to_train, families_to_train_on_same_cases, fingerprint_of_recipe
-from jobs.nightly.model_store import MODEL_FORMAT_VERSION, model_to_bytes, newest_models
+from jobs.nightly.model_store import MODEL_FORMAT_VERSION, model_to_bytes, newest_model_by_family
 from jobs.nightly.training_data import TrainingData, read_training_data
 from jobs.progress import say
 from jobs.settings import Settings
@@ -34,7 +34,7 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     paid_services = PaidServices(connection, settings)
     models = {family: make_configured_model(settings, family, paid_services) for family in settings.models}
     recipe_fingerprints = {family: fingerprint_of_recipe(model, settings, dbt_vars) for family, model in models.items()}
-    newest = {family: row for family, row in newest_models(connection).items() if family in models}
+    newest = {family: row for family, row in newest_model_by_family(connection).items() if family in models}
     max_age = timedelta(days=settings.retrain_after_days)
     due = families_to_train(connection, newest, recipe_fingerprints, now(), max_age)
     run_record.detail = {"fresh": sorted(models.keys() - due), "trained": []}

@@ -106,7 +106,7 @@ def rank_scores_of(boosts: Doubles, ranks: Longs | int) -> Doubles:
 
 
 def fill_ranks(
-    lists: PartialLists,
+    partial_lists: PartialLists,
     list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
@@ -118,14 +118,14 @@ def fill_ranks(
     Parameters
     ----------
     list_indices : int64 array (rows,)
-        Numbers of the lists in ``lists``; row ``i`` of ``candidates`` belongs to list ``list_indices[i]``.
+        Numbers of the lists in ``partial_lists``; row ``i`` of ``candidates`` belongs to list ``list_indices[i]``.
     ranks : sequence of int
         The ranks to fill (the first is 1), ascending; ranks that have an item keep it.
     source : int
         Source of the candidates: ``MODEL``, ``POPULARITY`` or ``PIN``.
     """
     columns = np.array(ranks) - 1
-    listed_items = lists.items[list_indices]
+    listed_items = partial_lists.items[list_indices]
     is_open = listed_items[:, columns] < 0
     open_rank_counts = is_open.sum(axis=1)
     may_enter = (candidates.items >= 0) & ~are_listed(listed_items, candidates.items)
@@ -136,8 +136,11 @@ def fill_ranks(
     # a row has as many entering candidates as ranks to fill, so the two lists of entries match
     (row, place), (open_row, rank_number) = np.nonzero(may_enter), np.nonzero(is_open)
     entries = list_indices[open_row], columns[rank_number]
-    lists.items[entries], lists.scores[entries] = candidates.items[row, place], candidates.scores[row, place]
-    lists.sources[entries] = source
+    partial_lists.items[entries], partial_lists.scores[entries] = (
+        candidates.items[row, place],
+        candidates.scores[row, place],
+    )
+    partial_lists.sources[entries] = source
 
 
 def are_listed(listed_items: Ints, candidate_items: Ints) -> Bools:
@@ -187,9 +190,9 @@ def _value_codes_of(cap: Cap, items: Ints) -> Ints:
     return np.where(items >= 0, cap.value_codes[items], np.int32(-1))
 
 
-def items_that_cannot_enter(lists: PartialLists, list_index: int, caps: Sequence[Cap]) -> Bools:
+def items_that_cannot_enter(partial_lists: PartialLists, list_index: int, caps: Sequence[Cap]) -> Bools:
     """Return a bool array (items,): whether an item is in the list already, or would break a cap of the list."""
-    items = lists.items[list_index][lists.items[list_index] >= 0]
+    items = partial_lists.items[list_index][partial_lists.items[list_index] >= 0]
     saturated = np.zeros(len(caps[0].value_codes), np.bool_)
     saturated[items] = True
     for cap in caps:

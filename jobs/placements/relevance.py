@@ -56,7 +56,7 @@ class Diversity:
 
 
 def fill_by_relevance(
-    lists: PartialLists,
+    partial_lists: PartialLists,
     list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
@@ -76,13 +76,13 @@ def fill_by_relevance(
     for start in range(0, len(list_indices), step):
         some = np.arange(start, min(start + step, len(list_indices)))
         are_certain[some] = _fill_some_lists(
-            lists, list_indices[some], ranks, candidates.take(some), source, caps, diversity
+            partial_lists, list_indices[some], ranks, candidates.take(some), source, caps, diversity
         )
     return are_certain
 
 
 def _fill_some_lists(
-    lists: PartialLists,
+    partial_lists: PartialLists,
     list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
@@ -93,7 +93,7 @@ def _fill_some_lists(
     are_certain = np.ones(len(list_indices), np.bool_)
     if not candidates.items.shape[1]:
         return are_certain
-    listed_items, numbers = lists.items[list_indices], np.arange(len(list_indices))
+    listed_items, numbers = partial_lists.items[list_indices], np.arange(len(list_indices))
     state = _CandidateCompetition(candidates, caps, diversity, listed_items)
     for rank in ranks:
         is_open = listed_items[:, rank - 1] < 0
@@ -102,9 +102,9 @@ def _fill_some_lists(
         chosen = np.where(is_open, chosen, -1)
         found = chosen >= 0
         entries = list_indices[found], rank - 1
-        lists.items[entries] = candidates.items[numbers[found], chosen[found]]
-        lists.scores[entries] = candidates.scores[numbers[found], chosen[found]]
-        lists.sources[entries] = source
+        partial_lists.items[entries] = candidates.items[numbers[found], chosen[found]]
+        partial_lists.scores[entries] = candidates.scores[numbers[found], chosen[found]]
+        partial_lists.sources[entries] = source
         state.enter_candidates(chosen)
     return are_certain
 

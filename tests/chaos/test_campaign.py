@@ -94,7 +94,7 @@ def test_a_spoilt_warehouse_is_seen(lived_campaign, rule, statement):
             parameters = {"forgotten": sorted(lived_campaign.shop.forgotten_ids)} if "$forgotten" in statement else {}
             assert connection.execute(statement, parameters).fetchone()[0]
         with pytest.raises(BrokenRule) as found:
-            lived_campaign.check_warehouse(Night(3), has_published=True)
+            lived_campaign.check_warehouse(Night(3), was_published=True)
     finally:
         warehouse.write_bytes(kept)
     assert found.value.rule == rule
@@ -115,7 +115,7 @@ def test_a_damaged_warehouse_is_restored_by_the_command_that_nextmart_names(live
     assert restored.backup_copy.name in lived_campaign.sold_counts_before_copy
     assert restore_warehouse_if_damaged(warehouse, lived_campaign.command_runner) is None
     assert not replaced_warehouse_paths(warehouse)
-    lived_campaign.check_warehouse(Night(3), has_published=True)
+    lived_campaign.check_warehouse(Night(3), was_published=True)
 
 
 def test_a_damage_that_no_copy_can_mend_is_a_broken_rule(lived_campaign, tmp_path):

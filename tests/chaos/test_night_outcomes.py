@@ -45,11 +45,11 @@ HELD = CommandResult(("run",), 1, "", "nextmart publish --allow-shrink")
 )
 def test_each_fault_is_told_how_its_night_ended_and_which_other_fault_caused_it(fault_names, results, expected):
     assert (
-        outcomes_by_fault(fault_names, results, has_published=results[-1].exit_code == 0, was_restored=False)
+        outcomes_by_fault(fault_names, results, was_published=results[-1].exit_code == 0, was_restored=False)
         == expected
     )
 
 
 def test_a_restored_copy_is_told_by_its_command():
-    outcomes = outcomes_by_fault({"torn_write"}, [LOADED, KILLED], has_published=False, was_restored=True)
+    outcomes = outcomes_by_fault({"torn_write"}, [LOADED, KILLED], was_published=False, was_restored=True)
     assert outcomes == {"torn_write": "killed, the damaged file is restored with `nextmart restore`"}

@@ -18,7 +18,7 @@ from jobs.experiments.spec import ExperimentSpec
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.scorer import recommend
 from jobs.nightly.evaluate import evaluate
-from jobs.nightly.model_store import load_model, newest_models
+from jobs.nightly.model_store import load_model, newest_model_by_family
 from jobs.nightly.train import train
 from jobs.settings import load_settings
 from jobs.warehouse.clock import now
@@ -93,7 +93,7 @@ def test_a_night_trains_measures_and_recommends_and_the_next_one_pays_nothing(hi
     assert (values["duplicate_rate"], values["hallucination_rate"], values["invalid_rate"]) == (0.75, 0, 0)
     catalog = read_catalog(history, 384)
     model = load_model(
-        PaidServices(history, settings(tmp_path, prompt_max_cost=None)), newest_models(history)["llmseqprompt"]
+        PaidServices(history, settings(tmp_path, prompt_max_cost=None)), newest_model_by_family(history)["llmseqprompt"]
     )
     _, items = recommend(model.scorer(catalog), Sequences.from_lists([[0, 1], [3, 4]]), 1)
     assert items.tolist() == [[2], [5]], "asked before: nothing to pay"

@@ -5,7 +5,7 @@ from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
 
 from jobs.commands.status import status
 from jobs.errors import NextmartError, UsageError
-from jobs.nightly.model_store import load_model, newest_models
+from jobs.nightly.model_store import load_model, newest_model_by_family
 from jobs.settings import Settings
 
 HISTORY = rings(300)
@@ -95,7 +95,7 @@ def test_a_damaged_model_can_not_be_pinned_or_rolled_back_to(tiny):
 
 def test_bytes_that_are_no_weights_are_an_error_with_the_models_name(tiny):
     tiny.connection.execute("update ml.models set weights = 'x'::blob, weights_sha256 = sha256('x')")
-    row = newest_models(tiny.connection)["popularity"]
+    row = newest_model_by_family(tiny.connection)["popularity"]
     services = type("Services", (), {"connection": tiny.connection})()
     with pytest.raises(NextmartError, match=row.model_version):
         load_model(services, row)

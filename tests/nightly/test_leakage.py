@@ -19,7 +19,7 @@ from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions
 from jobs.models.registry import make_model
 from jobs.models.scorer import recommend
-from jobs.nightly.model_store import load_model, model_to_bytes, newest_models
+from jobs.nightly.model_store import load_model, model_to_bytes, newest_model_by_family
 from jobs.nightly.training_data import TrainingData
 from jobs.settings import Settings
 from jobs.warehouse.reading import cases_as_indices, read_catalog, read_sequences
@@ -152,7 +152,7 @@ def test_steps_drawn_after_the_date_are_hit_by_chance_and_right_ones_more_often(
     shop, wanted = warehouse(drawn, catalogue), settings(["vsknn"], tmp_path)
     shop.run("train", wanted)
     catalog = read_catalog(shop.connection, DIMENSIONS)
-    row = newest_models(shop.connection)["vsknn"]
+    row = newest_model_by_family(shop.connection)["vsknn"]
     scorer = load_model(PaidServices(shop.connection, wanted), row).scorer(catalog)
 
     def hits() -> int:
@@ -195,7 +195,7 @@ def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(wareh
     assert unknown in sequences.items
     paid_services = PaidServices(shop.connection, settings(families, tmp_path))
     for family in families:
-        scorer = load_model(paid_services, newest_models(shop.connection)[family]).scorer(catalog)
+        scorer = load_model(paid_services, newest_model_by_family(shop.connection)[family]).scorer(catalog)
         assert not scorer.recommendable_mask[unknown], family
         _, lists = recommend(scorer, sequences, 20)
         assert (lists >= 0).any(), family

@@ -16,7 +16,7 @@ from jobs.evaluation.splits import cutoff_split
 from jobs.files import project_folder
 from jobs.nightly import promotion, train
 from jobs.nightly.evaluate import evaluate
-from jobs.nightly.model_store import newest_models
+from jobs.nightly.model_store import newest_model_by_family
 from jobs.settings import Settings
 from jobs.training import loop as training
 from jobs.warehouse.job_runs import JobRun
@@ -139,13 +139,13 @@ def test_the_evidence_of_earlier_nights_counts_with_each_case_once(tiny):
     assert (first[2], second[2]) == (1, 1), "both families are measured on the same cases"
     [tests] = tiny.rows("select count(*), count(new_cases) from ml.model_ranks where split = 'cutoff/test'")
     assert tests == (4, 0)
-    models = {row.family: row for row in newest_models(tiny.connection).values()}
+    models = {row.family: row for row in newest_model_by_family(tiny.connection).values()}
     entrant = promotion._read_entrant(tiny.connection, week, models["vsknn"])
     assert [len(look.case_values) for look in entrant.interim_looks] == [len(first[0]), len(second[0])]
     assert entrant.interim_looks[1].is_new_case.tolist() == second[0]
     changed = setting(retrain_after_days=7, parameters={"vsknn": {"neighbours": 7}})
     tiny.run("train", changed)
-    renewed = promotion._read_entrant(tiny.connection, changed, newest_models(tiny.connection)["vsknn"])
+    renewed = promotion._read_entrant(tiny.connection, changed, newest_model_by_family(tiny.connection)["vsknn"])
     assert len(renewed.interim_looks) == 1, "other parameters start anew"
 
 

@@ -9,7 +9,7 @@ from tiny_warehouse import TinyWarehouse, items_of, rings
 from jobs.commands.status import LAST_RUNS
 from jobs.nightly.freshness import TrainingReason, families_to_train
 from jobs.nightly.last_run import read_last_recommend_run
-from jobs.nightly.model_store import PREVIOUS_LIVE, live_model, newest_models
+from jobs.nightly.model_store import PREVIOUS_LIVE, live_model, newest_model_by_family
 from jobs.settings import Settings
 from jobs.warehouse.clock_check import clock_warning
 from jobs.warehouse.connection import prepare_warehouse
@@ -56,7 +56,7 @@ def night(tiny) -> None:
 
 
 def why_due(tiny, present: datetime) -> set[TrainingReason]:
-    newest = newest_models(tiny.connection)
+    newest = newest_model_by_family(tiny.connection)
     fingerprints = {family: row.recipe_fingerprint for family, row in newest.items()}
     return set(families_to_train(tiny.connection, newest, fingerprints, present, 7 * DAY).values())
 
@@ -73,7 +73,7 @@ def test_a_night_30_days_ahead_leaves_the_nights_after_it_as_they_would_have_bee
     night(tiny)
     assert why_due(tiny, TONIGHT + 2 * DAY) == set()
     assert live_model(tiny.connection).finished_at < TONIGHT + 2 * DAY
-    assert {row.finished_at < TONIGHT + 2 * DAY for row in newest_models(tiny.connection).values()} == {True}
+    assert {row.finished_at < TONIGHT + 2 * DAY for row in newest_model_by_family(tiny.connection).values()} == {True}
 
     [(newest_run,)] = tiny.rows(
         "select run_id from ml.job_runs where job = 'recommend' order by run_number desc limit 1"
@@ -122,7 +122,7 @@ def test_a_model_from_the_future_is_due_after_a_deletion(tiny, clock):
     clock.set(TONIGHT + DAY)
     tiny.run("train", SETTINGS)
     due = {version for (version,) in tiny.rows("select model_version from ml.models_due")}
-    assert due.isdisjoint({row.model_version for row in newest_models(tiny.connection).values()})
+    assert due.isdisjoint({row.model_version for row in newest_model_by_family(tiny.connection).values()})
 
 
 def test_a_warehouse_of_before_gets_the_numbers_by_its_times(tiny, clock):

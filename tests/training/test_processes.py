@@ -15,7 +15,7 @@ from tiny_warehouse import TinyWarehouse, items_of, rings
 from jobs.cli import night_commands
 from jobs.errors import UsageError
 from jobs.language_models.paid_services import PaidServices
-from jobs.nightly.model_store import load_model, newest_models
+from jobs.nightly.model_store import load_model, newest_model_by_family
 from jobs.settings import Settings
 from jobs.training import processes
 
@@ -151,7 +151,7 @@ def test_the_command_trains_in_parallel(tmp_path):
     alone.run("train", Settings(**settings))
     found, wanted = (
         parallel_fits.weights(
-            load_model(PaidServices(each.connection, Settings()), newest_models(each.connection)["sasrec"])
+            load_model(PaidServices(each.connection, Settings()), newest_model_by_family(each.connection)["sasrec"])
         )
         for each in (TinyWarehouse(tmp_path / "shop.duckdb"), alone)
     )

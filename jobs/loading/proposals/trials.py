@@ -65,9 +65,10 @@ def try_feed(
     layout: FileLayout | None,
     dbt_vars: Mapping[str, Any],
 ) -> FeedTrial:
-    """Load a sample by a proposed feed, and return the report and the warnings of the load.
+    """Load a sample as a proposed feed says, and return the report and the warnings of the load.
 
-    Rows of items go into ``raw.items``, so that the trial of a feed of events finds these items.
+    The rows of a feed of items stay in ``raw.items`` of the warehouse of the trials, so that a later trial of a feed of
+    events can look up the items of its events.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def try_feed(
     Raises
     ------
     NextmartError
-        If no row meets the feed's condition, or an expression of its map fails.
+        If no row meets the feed's ``where``, or an expression of the feed's ``map`` fails.
     """
     files = FileRelation(sample.relation, dict(sample.column_types))
     if layout:
