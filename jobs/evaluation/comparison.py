@@ -47,14 +47,13 @@ class Comparison(Estimate):
 def estimate_mean(case_values: Doubles) -> Estimate:
     """Return the mean of one model's values with its 95 % bootstrap interval.
 
-    The interval reflects the random choice of cases: other visitors would have given other cases. The values of a model
-    with several seeds are averaged over the seeds first. So the interval is that of the mean over seeds, and does not
-    show how much one seed differs from another.
+    The interval shows how much the mean depends on which cases were drawn. It does not show how much it depends on the
+    seed of the training.
 
     Parameters
     ----------
     case_values : float64 array (cases,)
-        One value for each case; at least one case.
+        One value for each case, at least one case; of a model with several seeds, the mean over its seeds.
     """
     return Estimate(float(case_values.mean()), *bootstrap_interval(case_values))
 
