@@ -354,7 +354,12 @@ def collect_rows_to_delete(connection: Connection, person: Person, null_words: S
 
 
 def delete_collected_rows(connection: Connection, person: Person, withdrawn_row_count: int) -> dict[str, int]:
-    """Delete the collected rows, in the caller's transaction; return the number of deleted rows by table."""
+    """Delete the rows that :func:`collect_rows_to_delete` found, in the caller's transaction.
+
+    Returns
+    -------
+    dict of table -> number of deleted rows
+    """
     relation_types = _relation_types(connection)
     is_built = "staging.checked_events" in relation_types
     events = "staging.checked_events" if is_built else EMPTY_RELATIONS["staging.checked_events"]

@@ -175,11 +175,11 @@ class ExperimentSpec(SpecTable):
             for values in itertools.product(*entry.grid.values())
         ]
 
-    def base_variant(self, family: str) -> ModelVariant:
-        """Return the model whose parameters a search of the family starts from: a search replaces some of them.
+    def variant_that_search_starts_from(self, family: str) -> ModelVariant:
+        """Return the model with which a search for a family's parameters starts.
 
-        The model is that of the family's first entry without its grid; if the family has no entry, all parameters are
-        the defaults.
+        It has the parameters of the family's first ``[[models]]`` entry in the file, without the entry's grid. If the
+        family has no entry, all parameters have their defaults. The search replaces some of the parameters.
         """
         return next(
             (entry.make_variant({}) for entry in self.models if entry.family == family),

@@ -22,12 +22,12 @@ class FilesToLoad:
     ----------
     feed : Feed
     files : tuple of FileOnDisk
-        The files to load, in the order of their masked paths.
+        The files to load, in the order of their masked paths (values of environment variables in them are hidden).
     rewritten_unchanged_files : tuple of FileOnDisk
         Loaded files that were written again with the same content. They are not loaded; only their time of modification
         is recorded.
     notes : tuple of str
-        Notes for the user about files that are left out or loaded again, without the feed's name.
+        Notes for the user about files that are left out or loaded again. The notes don't name the feed.
     """
 
     feed: Feed

@@ -49,9 +49,10 @@ class FileRelation:
     unreadable_row_examples : tuple of str
         The first unreadable rows, each with file, line and reason.
     has_only_readable_rows : bool
-        Whether ``sql`` has no unreadable rows: it reads copies that were checked line by line, or a table.
+        Whether all rows that ``sql`` reads are readable for certain. They are if ``sql`` reads a table, or copies of
+        the files that were checked line by line.
     attached_table_name : str
-        The name of the table and its attached database in error messages; an empty text for files.
+        The name, for error messages, of the table and of the attached database that holds it; an empty text for files.
     is_parquet : bool
         Whether the files are Parquet files. DuckDB reads a few columns faster from these than from its own tables.
     """

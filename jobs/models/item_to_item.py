@@ -54,8 +54,8 @@ class ItemToItemModel(Model):
         Key of ``DECAYS``: how the weight of a sequence's items falls with their age. Repeated items count
         once, at their last place.
     recency : float
-        Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of all
-        history)^weight; 0 for none.
+        Weight w of the recency correction, 0 for none. An item's score is multiplied by (q / p)^w: q is the item's
+        share of the newest demand, p its share of the whole history (:mod:`jobs.models.recency_correction`).
     weights_per_item : int
         Number of weights kept from each item to others: the largest. It bounds the size of the stored model, and the
         time that a list takes.

@@ -35,8 +35,8 @@ class Popularity(Model):
         Share of the training sequences that count: the newest ones. Of two items that occur in equally many of these,
         the one that occurs in more of all training sequences comes first.
     recency : float
-        Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of all
-        history)^weight; 0 for none.
+        Weight w of the recency correction, 0 for none. An item's score is multiplied by (q / p)^w: q is the item's
+        share of the newest demand, p its share of the whole history (:mod:`jobs.models.recency_correction`).
     """
 
     family = "popularity"

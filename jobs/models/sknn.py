@@ -48,8 +48,9 @@ class SKNN(Model):
     idf : bool
         Whether an item's score is multiplied by 1 + ln(sessions / sessions that hold the item).
     recency : float
-        Weight of the recency correction: scores are multiplied by (an item's share of today's demand / its share of
-        all history)^weight. Weight 0 gives SKNN as published, without a correction.
+        Weight w of the recency correction. An item's score is multiplied by (q / p)^w: q is the item's share of the
+        newest demand, p its share of the whole history (:mod:`jobs.models.recency_correction`). Weight 0 gives SKNN as
+        published, without a correction.
     """
 
     family = "sknn"

@@ -92,7 +92,8 @@ def find_similar_items(catalog: Catalog, k: int, variant_groups: Longs | None = 
             vectors[embedded[rows]], vectors, searched, excluded_items=own_item.take(rows), allowed_mask=allowed
         )
         first_of_group = _are_first_of_their_group(found, variant_groups)
-        # a row is done when it has k groups, or when there is no further item to search
+        # an item's row is done when it has items of k variant groups, when there is no further item, or when enough
+        # items were searched
         is_done = (first_of_group.sum(axis=1) >= k) | (found[:, -1] < 0) | (searched >= MOST_SEARCHED)
         rank = first_of_group.cumsum(axis=1) - 1
         row, column = np.nonzero(first_of_group & (rank < k) & is_done[:, None])

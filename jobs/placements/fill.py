@@ -186,8 +186,8 @@ def _candidates_within_caps(
     return still_enters.T
 
 
-def _value_codes_of(cap: Cap, items: Ints) -> Ints:
-    return np.where(items >= 0, cap.value_codes[items], np.int32(-1))
+def _value_codes_of(cap: Cap, item_indices: Ints) -> Ints:
+    return np.where(item_indices >= 0, cap.value_codes[item_indices], np.int32(-1))
 
 
 def items_that_cannot_enter(partial_lists: PartialLists, list_index: int, caps: Sequence[Cap]) -> Bools:

@@ -1,4 +1,4 @@
-"""Makes requests to a provider of models over HTTP: OpenAI's client, error classes, retries, and OpenAI's tokenizer.
+"""What every request to a provider of models over HTTP needs: a client, its errors, retries, and a tokenizer.
 
 May import only the modules directly in ``jobs``, such as ``errors``.
 """

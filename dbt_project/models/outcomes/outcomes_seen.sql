@@ -16,8 +16,9 @@ places_of_live_lists as (
 ),
 
 places_with_first_counted_days as (
-    -- visitor_first_counted_on: the first day on which a place adds its visitor to the number of visitors. Days on which
-    -- an earlier list of the visitor had the same place are left to the earlier list, so that each visitor counts once
+    -- A visitor counts once a day for a place, even if several lists of the visitor were live on that day. So a list's
+    -- place counts its visitor from visitor_first_counted_on: its first day, or the day after the last day of earlier
+    -- lists, whichever is later
     select
         *,
         greatest(

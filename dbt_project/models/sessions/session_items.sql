@@ -82,8 +82,8 @@ events_to_assign as not materialized (
 ),
 
 assigned_events as (
-    -- a full refresh assigns the events of one part of the visitors after the other, because sorting fewer events needs
-    -- less memory
+    -- a full refresh assigns events to sessions for one part of the visitors after the other, because sorting fewer
+    -- events needs less memory
     {% for part_number in range(part_count) %}
     ({{ assign_sessions('events_to_assign', is_in_part('visitor_id', part_number, part_count)) }})
     {{ 'union all' if not loop.last }}
