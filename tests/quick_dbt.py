@@ -3,7 +3,6 @@
 dbt runs the same macros and the same statements as without this module. It saves more than half of a small run's time:
 
 - an event that no logger and no test hears is not written as a message;
-- the environment isn't searched for secrets of dbt (DBT_ENV_SECRET_…) for each line of a log: no test has one;
 - the contexts in which macros run are made with less work: see ``quick_contexts``;
 - a Jinja template is compiled once in the life of the process;
 - the macros that a context can call are merged once for each context, not searched for each name;
@@ -17,7 +16,6 @@ dbt runs the same macros and the same statements as without this module. It save
 
 from functools import cache
 
-import dbt_common.events.functions
 import jinja2
 import parsedatetime
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
@@ -46,7 +44,6 @@ def make_dbt_quick() -> None:
     """Replace functions of dbt and its libraries in this process."""
     BaseEvent.__init__ = _new_event
     EventManager.fire_event = _fire_event
-    dbt_common.events.functions.env_secrets = list  # list() is empty
     jinja2.Environment.compile = _compile
     MacroNamespace.keys = lambda namespace: merged_macros(namespace).keys()
     MacroNamespace.__getitem__ = lambda namespace, name: merged_macros(namespace)[name]
