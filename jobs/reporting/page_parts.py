@@ -1,9 +1,8 @@
 """Parts of the report's page as plain data: tiles, sections, charts and tables."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -57,15 +56,12 @@ class Tile:
 
 
 def cell_text(value: Any, digits: int = 4) -> Cell:
-    """Return a value as text for people: numbers have thousands separators, instants are in UTC, None is a dash.
-
-    A float has ``digits`` decimals, a decimal number those of its type.
-    """
+    """Return a value as text for people: numbers have thousands separators, instants are in UTC, None is a dash."""
     if value is None:
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int | Decimal):
+    if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.{digits}f}"
@@ -76,19 +72,30 @@ def cell_text(value: Any, digits: int = 4) -> Cell:
     return str(value)
 
 
-def table_of_frame(frame: pl.DataFrame, caption: str, headings: Mapping[str, str], digits: int = 4) -> Table:
+def table_of_frame(
+    frame: pl.DataFrame,
+    caption: str,
+    headings: Mapping[str, str],
+    digits: int = 4,
+    money_columns: Collection[str] = (),
+) -> Table:
     """Return columns of a data frame as a table of the page.
 
     Parameters
     ----------
     headings : column -> heading
         The columns that the table shows, in their order.
+    digits : int
+        Number of decimals of a float.
+    money_columns : collection of str
+        Columns of amounts of money, which have two decimals instead.
     """
     columns = list(headings)
+    decimals = [2 if column in money_columns else digits for column in columns]
     types = [frame.schema[column] for column in columns]
     numeric = frozenset(place for place, dtype in enumerate(types) if dtype.is_numeric())
     timed = frozenset(place for place, dtype in enumerate(types) if dtype.is_temporal())
-    rows = [[cell_text(value, digits) for value in row] for row in frame.select(columns).iter_rows()]
+    rows = [list(map(cell_text, row, decimals)) for row in frame.select(columns).iter_rows()]
     return Table(caption, list(headings.values()), rows, numeric, timed)
 
 

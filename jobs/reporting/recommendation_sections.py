@@ -113,7 +113,7 @@ def outcomes_section(frames: Frames) -> Section:
             "revenue": "revenue",
         }
         newest = outcomes.sort("day", descending=True, maintain_order=True).head(40)
-        tables.append(table_of_frame(newest, "Outcomes of the newest days", headings))
+        tables.append(table_of_frame(newest, "Outcomes of the newest days", headings, money_columns=["revenue"]))
     if uplift.is_empty():
         sentences.append("No uplift yet: it needs a control arm ([arms] in nextmart.toml) and outcomes of both arms.")
     else:

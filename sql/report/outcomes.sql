@@ -3,7 +3,7 @@
 with daily_counts as (
     select
         day, placement, case when arm = 'control' then 'control: ' else '' end || model as lists, event_type, evidence,
-        sum(places)::double as places, sum(followed)::double as followed, sum(revenue)::decimal(18, 2) as revenue
+        sum(places)::double as places, sum(followed)::double as followed, sum(revenue) as revenue
     from recommendations.outcomes
     where day > (select max(newest.day) - interval 60 day from recommendations.outcomes as newest)
     group by day, placement, arm, model, event_type, evidence

@@ -75,7 +75,7 @@ def test_each_section_says_what_the_tables_hold(report_file):
 
 
 def test_an_amount_of_money_has_two_decimals(report_file):
-    assert "1,234.50" in report_file.read_text()
+    assert ">1,234.50<" in report_file.read_text()
 
 
 def test_a_warehouse_without_tables_has_a_report_that_says_so(tmp_path):
