@@ -85,6 +85,9 @@ class BuildProgress:
         self._stage_of = {node: stages[folder] for node, folder in folders.items()}
         self._job_nodes = folder_by_node.keys() - folders
         self._finished_job_names: list[str] = []
+        self._test_configs = {
+            name: node["config"] for name, node in manifest["nodes"].items() if node["resource_type"] == "test"
+        }
 
     def process_event(self, event: Mapping[str, Any]) -> Iterator[str]:
         """Process one event of dbt's log; yield a line for people if it is a warning, and one if a stage ends."""
@@ -100,7 +103,8 @@ class BuildProgress:
         elif node["unique_id"] in stage.unfinished_nodes and _ends_node(name, node):
             stage.note_node_end(node["unique_id"], event_time, node["node_status"])
             if node["node_status"] == "warn":
-                yield f"WARN: test {node['node_name']}, rows found: {event['data'].get('num_failures', 0):,}"
+                finding = _finding_of_test(self._test_configs[node["unique_id"]], event["data"].get("num_failures", 0))
+                yield f"WARN: test {node['node_name']}, {finding}"
             if not stage.unfinished_nodes and not stage.has_failed_node:
                 yield stage.summary_line()
 
@@ -118,6 +122,13 @@ class BuildProgress:
         parts = [f"done: {', '.join(done)}"] if done else []
         parts += [f"partly done: {', '.join(begun)}"] if begun else []
         return f"Kept is what was committed ({'; '.join(parts)})." if parts else "No table was built."
+
+
+def _finding_of_test(test_config: Mapping[str, Any], number: int) -> str:
+    """Return what a test has found, for people: a number of rows, or another number that it compares with its limit."""
+    if test_config.get("fail_calc", "count(*)") == "count(*)":
+        return f"rows found: {number:,}"
+    return f"measured: {number:,}, it warns if this is {test_config['warn_if']}"
 
 
 def _ends_node(event_name: str, node: Mapping[str, Any]) -> bool:

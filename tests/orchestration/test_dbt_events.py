@@ -99,6 +99,14 @@ def test_a_warning_names_its_test_and_its_rows(manifest):
     assert lines(log, manifest) == ["WARN: test gaps, rows found: 1,234"]
 
 
+def test_a_warning_of_a_test_that_measures_something_says_the_measure_and_its_limit(manifest):
+    nodes = json.loads(manifest.read_text())
+    nodes["nodes"]["test.shop.gaps"]["config"] = {"fail_calc": "coalesce(max(days), 0)", "warn_if": "> 2"}
+    manifest.write_text(json.dumps(nodes))
+    log = [begin(), *run("test.shop.gaps", 1, 2, "warn", num_failures=319)]
+    assert lines(log, manifest) == ["WARN: test gaps, measured: 319, it warns if this is > 2"]
+
+
 def test_a_stage_whose_last_test_warns_has_its_line_too(manifest):
     log = [begin(), *run("model.shop.sessions", 0, 1), *run("test.shop.gaps", 1, 2, "pass")]
     log += run("test.shop.unique_sessions", 2, 3, "warn", num_failures=1)
