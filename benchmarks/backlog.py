@@ -95,9 +95,9 @@ class EmbeddingsHandler(BaseHTTPRequestHandler):
         )
         self._send(200, {"data": data, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}, announced)
 
-    def _send(self, status: int, body: dict, headers: dict[str, str]) -> None:
+    def _send(self, status_code: int, body: dict, headers: dict[str, str]) -> None:
         content = json.dumps(body).encode()
-        self.send_response(status)
+        self.send_response(status_code)
         for name, value in {**headers, "Content-Type": "application/json", "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -40,17 +40,17 @@ class SimulatedMeasure:
     control_mean: float
 
 
-def _draw_views(random: np.random.Generator, mean_ratio: np.ndarray) -> np.ndarray:
-    return random.poisson(random.gamma(0.3, 9 * mean_ratio)).astype(np.float64)
+def _draw_views(random: np.random.Generator, mean_ratios: np.ndarray) -> np.ndarray:
+    return random.poisson(random.gamma(0.3, 9 * mean_ratios)).astype(np.float64)
 
 
-def _draw_purchases(random: np.random.Generator, mean_ratio: np.ndarray) -> np.ndarray:
-    return random.poisson(0.05 * mean_ratio).astype(np.float64)
+def _draw_purchases(random: np.random.Generator, mean_ratios: np.ndarray) -> np.ndarray:
+    return random.poisson(0.05 * mean_ratios).astype(np.float64)
 
 
 def _make_revenue_sampler(sigma: float) -> Callable[[np.random.Generator, np.ndarray], np.ndarray]:
-    def draw_values(random: np.random.Generator, mean_ratio: np.ndarray) -> np.ndarray:
-        return (random.random(len(mean_ratio)) < 0.03 * mean_ratio) * random.lognormal(3, sigma, len(mean_ratio))
+    def draw_values(random: np.random.Generator, mean_ratios: np.ndarray) -> np.ndarray:
+        return (random.random(len(mean_ratios)) < 0.03 * mean_ratios) * random.lognormal(3, sigma, len(mean_ratios))
 
     return draw_values
 
@@ -135,16 +135,16 @@ def check_intervals_daily(visitor_columns: dict[str, np.ndarray], true_uplift: f
         If no experiment has an interval on any day, because too few visitors entered.
     """
     uplift_by_day = dbt_macros(dbt_vars=default_vars()).uplift_by_day("visitors", "outcome", str(ALPHA))
-    with duckdb.connect() as warehouse:
-        warehouse.register("columns", visitor_columns)
-        warehouse.execute(
+    with duckdb.connect() as connection:
+        connection.register("columns", visitor_columns)
+        connection.execute(
             "create table visitors as select placement, 'simulated' as measure, outcome, "
             "date '2026-01-01' + day::integer as day, case when is_control then 'control' else 'model' end as arm "
             "from columns"
         )
-        warehouse.execute(f"create table looks as {uplift_by_day}")
+        connection.execute(f"create table looks as {uplift_by_day}")
         # whether the textbook interval excludes 0, on the days on which nextmart's interval exists
-        warehouse.execute(
+        connection.execute(
             """
             create table naive as
             with sums as (
@@ -168,7 +168,7 @@ def check_intervals_daily(visitor_columns: dict[str, np.ndarray], true_uplift: f
             where uplift_low is not null
             """
         )
-        [found] = warehouse.execute(
+        [found] = connection.execute(
             """
             with seen as (
                 select

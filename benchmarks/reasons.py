@@ -67,23 +67,24 @@ def main() -> None:
         _, item_lists = recommend(scorer, input_sequences, 10)
         for name, shrinkage in rules.items():
             reason_lift.SHRINKAGE = shrinkage  # type: ignore[misc]
-            reasons = scorer.reason_items(input_sequences, item_lists)
+            reason_items = scorer.reason_items(input_sequences, item_lists)
             print(
-                f"{family:10} {name:14} {_measures_as_text(reasons, item_lists, input_sequences, catalog)}", flush=True
+                f"{family:10} {name:14} {_measures_as_text(reason_items, item_lists, input_sequences, catalog)}",
+                flush=True,
             )
         reason_lift.SHRINKAGE = SHRINKAGE_BY_RULE["with lift"]  # type: ignore[misc]
         _print_lists(scorer, catalog, input_sequences, item_lists, options.show)
 
 
-def _measures_as_text(reasons: Ints, item_lists: Ints, input_sequences: Sequences, catalog: Catalog) -> str:
+def _measures_as_text(reason_items: Ints, item_lists: Ints, input_sequences: Sequences, catalog: Catalog) -> str:
     """Return a line of text: how often reasons repeat, and how similar their texts are to those of the items."""
-    shares = commonest_reason_shares(reasons)
+    shares = commonest_reason_shares(reason_items)
     shares = shares[~np.isnan(shares)]
-    has_reason = reasons >= 0
-    is_newest = reasons == np.array([row[-1] for row in input_sequences])[:, None]
+    has_reason = reason_items >= 0
+    is_newest = reason_items == np.array([row[-1] for row in input_sequences])[:, None]
     lengths = np.maximum(np.linalg.norm(catalog.embeddings, axis=1, keepdims=True), 1e-9)
     unit = catalog.embeddings / lengths
-    nearness = (unit[reasons] * unit[item_lists]).sum(axis=2)[has_reason].mean()
+    nearness = (unit[reason_items] * unit[item_lists]).sum(axis=2)[has_reason].mean()
     return (
         f"commonest reason {shares.mean():.0%} of a list, one alone in {(shares == 1).mean():.0%} of lists, "
         f"the newest item {is_newest[has_reason].mean():.0%}; cosine of texts {nearness:.3f}"

@@ -46,8 +46,8 @@ def run_soak(folder: Path, night_count: int) -> tuple[list[float], list[dict[str
                 campaign.run_night(Night(number))
                 seconds.append(campaign.cpu_seconds_of_last_night)
                 sizes.append(file_sizes_by_path(campaign.folder))
-                warehouse = sizes[-1]["warehouse.duckdb"] / 1e6
-                print(f"night {number + 1}: {seconds[-1]:.2f} s, warehouse {warehouse:.1f} MB", flush=True)
+                warehouse_megabytes = sizes[-1]["warehouse.duckdb"] / 1e6
+                print(f"night {number + 1}: {seconds[-1]:.2f} s, warehouse {warehouse_megabytes:.1f} MB", flush=True)
     return seconds, sizes
 
 

@@ -149,11 +149,11 @@ def main() -> None:
     orders = options.lines // 10
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        warehouse = folder / "warehouse.duckdb"
-        (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse, memory=options.memory))
+        warehouse_path = folder / "warehouse.duckdb"
+        (folder / "profiles.yml").write_text(PROFILE.format(path=warehouse_path, memory=options.memory))
 
         def run_in_warehouse(function, *arguments):
-            with connect(warehouse) as connection:
+            with connect(warehouse_path) as connection:
                 connection.execute(f"set memory_limit = {literal(options.memory)}")
                 return function(connection, *arguments)
 

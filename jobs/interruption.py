@@ -71,7 +71,7 @@ def call_on_signal(stop: Callable[[], None]) -> Iterator[None]:
         _also_stopped.remove(stop)
 
 
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - every handler gets the frame
+def _interrupt(signal_number: int, stack_frame: FrameType | None) -> None:  # noqa: ARG001 - every handler gets the frame
     _received.append(signal.Signals(signal_number))
     for stop in _also_stopped:
         stop()

@@ -31,10 +31,10 @@ class PublishTarget(BaseModel):
     @model_validator(mode="after")
     def _require_valid_database_path(self) -> "PublishTarget":
         if self.type == "postgres" or self.type == "ducklake":
-            self.database()
+            self.attached_database()
         return self
 
-    def database(self) -> AttachedDatabase:
+    def attached_database(self) -> AttachedDatabase:
         """Return the database of a target of type ``postgres`` or ``ducklake``."""
         return AttachedDatabase.model_validate({"type": self.type, "path": self.path, "read_only": False})
 
@@ -42,10 +42,10 @@ class PublishTarget(BaseModel):
         """Return the target with an absolute path; a relative path of a file or folder starts at ``folder``."""
         if self.type == "parquet" or self.type == "duckdb":
             return self.model_copy(update={"path": str(folder.absolute() / self.path)})
-        return self.model_copy(update={"path": self.database().with_absolute_path(folder).path})
+        return self.model_copy(update={"path": self.attached_database().with_absolute_path(folder).path})
 
 
-def require_valid_target_names(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
+def require_valid_target_names(publish_targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
     """Check the names of publish targets, and return the targets.
 
     Raises
@@ -53,12 +53,12 @@ def require_valid_target_names(targets: dict[str, PublishTarget]) -> dict[str, P
     ValueError
         If a name has characters other than letters, digits and ``_``, or starts with a digit.
     """
-    for name in targets:
+    for name in publish_targets:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
             raise ValueError(f"'{name}' is no name of a target: letters, digits and _ make one, such as bi")
-    return targets
+    return publish_targets
 
 
-def targets_by_setting(targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
+def targets_by_setting(publish_targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
     """Return the publish targets by the names of their settings in messages, such as ``[publish.bi]``."""
-    return {f"[publish.{name}]": target for name, target in targets.items()}
+    return {f"[publish.{name}]": target for name, target in publish_targets.items()}

@@ -258,9 +258,14 @@ class Settings(BaseSettings):
 
     @field_validator("publish")
     @classmethod
-    def _check_names_and_complete_target_paths(cls, targets: dict[str, PublishTarget]) -> dict[str, PublishTarget]:
+    def _check_names_and_complete_target_paths(
+        cls, publish_targets: dict[str, PublishTarget]
+    ) -> dict[str, PublishTarget]:
         folder = settings_file().parent
-        return {name: target.with_absolute_path(folder) for name, target in require_valid_target_names(targets).items()}
+        return {
+            name: target.with_absolute_path(folder)
+            for name, target in require_valid_target_names(publish_targets).items()
+        }
 
     @field_validator("placements")
     @classmethod
@@ -340,13 +345,13 @@ class Settings(BaseSettings):
         """Return the dbt vars that jobs read, after checking all vars."""
         return all_vars(self.vars)
 
-    def with_embedding_model(self, model: str | None, provider: str | None) -> "Settings":
+    def with_embedding_model(self, model_name: str | None, provider_name: str | None) -> "Settings":
         """Return settings with another embedding model or provider; None keeps the present model or provider."""
         dbt_vars = self.merged_vars()
-        name = model or dbt_vars["embedding_model"]
+        name = model_name or dbt_vars["embedding_model"]
         chosen: dict[str, Any] = {"embedding_model": name}
-        if provider and name in dbt_vars["embedding_models"]:
-            entry = {**dbt_vars["embedding_models"][name], "provider": provider}
+        if provider_name and name in dbt_vars["embedding_models"]:
+            entry = {**dbt_vars["embedding_models"][name], "provider": provider_name}
             chosen["embedding_models"] = {**dbt_vars["embedding_models"], name: entry}
         return self.model_copy(update={"vars": {**self.vars, **chosen}})
 

@@ -38,7 +38,7 @@ def main() -> None:
     if not harness.can_inject_faults:
         print("no C compiler, or no Linux: without faults of the file system and of the clock")
         fault_names = {name for name in fault_names if FAULTS[name].exclusive_group not in ("process", "clock")}
-    history = (
+    nights = (
         history_from_json(options.history.read_text())
         if options.history
         else draw_history(options.seed, options.nights, fault_names)
@@ -46,16 +46,16 @@ def main() -> None:
     shop_size = ShopSize(options.visitors, options.items)
     setup = CampaignSetup(folder, harness, options.seed, shop_size, options.refresh_every)
     with closing(harness):
-        has_broken_rule = run_campaign(setup, history, options.shrinks)
+        has_broken_rule = run_campaign(setup, nights, options.shrinks)
     sys.exit(1 if has_broken_rule else 0)
 
 
-def run_campaign(setup: CampaignSetup, history: list[Night], max_attempts: int) -> bool:
+def run_campaign(setup: CampaignSetup, nights: list[Night], max_attempts: int) -> bool:
     """Simulate a history and print what happened; if a rule is broken, print the smallest history that breaks it.
 
     Return whether a rule is broken.
     """
-    tally, broken_rule, nights_lived = run_history(setup, history, _print_line)
+    tally, broken_rule, nights_lived = run_history(setup, nights, _print_line)
     _print_line(report_as_markdown(tally))
     if not broken_rule:
         _print_line(f"no broken rule in {tally.night_count} nights of seed {setup.seed}; kept: {setup.folder}")

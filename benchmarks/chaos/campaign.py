@@ -223,11 +223,11 @@ class Campaign:
         if not fault:
             return []
         if fault.name == "model_pinned":
-            with self._open_warehouse() as warehouse:
+            with self._open_warehouse() as connection:
                 query = (
                     "select model_version from ml.models where weights is not null order by finished_at, model_version"
                 )
-                versions = [version for (version,) in warehouse.execute(query).fetchall()]
+                versions = [version for (version,) in connection.execute(query).fetchall()]
             return [("pin", versions[int(fault.target * len(versions))])] if versions else []
         return [("unpin",) if fault.name == "model_unpinned" else ("rollback",)]
 
@@ -248,14 +248,14 @@ class Campaign:
     def _with_raw_items_emptied(self) -> Iterator[None]:
         """Empty raw.items while a command runs, as another tool might by mistake, and restore the rows afterwards."""
         path = str(self.folder / "warehouse.duckdb")
-        with closing(duckdb.connect(path)) as warehouse:
-            raw_items = warehouse.execute("from raw.items").to_arrow_table()  # noqa: F841 - a replacement scan reads it
-            warehouse.execute("delete from raw.items")
+        with closing(duckdb.connect(path)) as connection:
+            raw_items = connection.execute("from raw.items").to_arrow_table()  # noqa: F841 - a replacement scan reads it
+            connection.execute("delete from raw.items")
         try:
             yield
         finally:
-            with closing(duckdb.connect(path)) as warehouse:
-                warehouse.execute("insert into raw.items by name from raw_items")
+            with closing(duckdb.connect(path)) as connection:
+                connection.execute("insert into raw.items by name from raw_items")
 
     # --- the checks ---
 
@@ -310,13 +310,13 @@ class Campaign:
     @contextmanager
     def _open_warehouse(self) -> Iterator[duckdb.DuckDBPyConnection]:
         try:
-            warehouse = duckdb.connect(str(self.folder / "warehouse.duckdb"), read_only=True)
+            connection = duckdb.connect(str(self.folder / "warehouse.duckdb"), read_only=True)
         except duckdb.Error as error:
             raise BrokenRule("the warehouse can be opened after each night", error) from error
-        with closing(warehouse):
+        with closing(connection):
             if self.published_file.exists():
-                warehouse.execute(f"attach '{self.published_file}' as published (read_only)")
-            yield warehouse
+                connection.execute(f"attach '{self.published_file}' as published (read_only)")
+            yield connection
 
     def check_warehouse(self, night: Night, was_published: bool) -> None:
         """Check the paid texts and the forgotten people; if the night has published, check all tables as well."""
@@ -330,18 +330,18 @@ class Campaign:
         else:
             max_lost_texts = self.settings.max_texts_in_flight if night.fault_names & FAULTS_THAT_LOSE_ANSWERS else 0
             sold_counts_since_copy = Counter[str]()
-        with self._open_warehouse() as warehouse:
-            self.paid_text_accounts.check(warehouse, sold, max_lost_texts, sold_counts_since_copy)
+        with self._open_warehouse() as connection:
+            self.paid_text_accounts.check(connection, sold, max_lost_texts, sold_counts_since_copy)
             if self.shop.forgotten_ids and not self.pending_forget_requests:
                 check_forgotten_people(
-                    warehouse, [self.folder / ".nextmart", self.published_file], self.shop.forgotten_ids
+                    connection, [self.folder / ".nextmart", self.published_file], self.shop.forgotten_ids
                 )
                 if self.has_forgotten_in_last_night:
                     check_backup_copies(self.folder / "backups", self.shop.forgotten_ids)
             if was_published:
                 values = self.settings.setting_values
-                check_tables(warehouse, self.shop, values["vars.sequence_scope"], DIMENSIONS)
-                check_publication_with_warehouse(warehouse, values["vars.recommendations_per_visitor"])
+                check_tables(connection, self.shop, values["vars.sequence_scope"], DIMENSIONS)
+                check_publication_with_warehouse(connection, values["vars.recommendations_per_visitor"])
 
 
 def with_fault_of_refused_catalogue(night: Night, shop: SimulatedShop) -> Night:

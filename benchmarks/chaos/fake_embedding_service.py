@@ -37,7 +37,7 @@ class FakeEmbeddingService:
         """How often the service has sold an undamaged vector of each text."""
         return self.fake_openai.paid
 
-    def set_faults_of_night(self, fault_names: set[str], seed: float) -> None:
+    def set_faults_of_night(self, fault_names: set[str], seed: int) -> None:
         """Set how the service answers during a night: by the night's faults, or at once if there is none."""
         random = Random(seed)
         self.fake_openai.delay = 0.2 if "service_slow" in fault_names else 0.0

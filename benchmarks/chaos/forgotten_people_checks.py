@@ -17,7 +17,7 @@ TEXT_COLUMNS = """
 """
 
 
-def check_forgotten_people(warehouse: duckdb.DuckDBPyConnection, folders: list[Path], forgotten_ids: set[str]) -> None:
+def check_forgotten_people(connection: duckdb.DuckDBPyConnection, folders: list[Path], forgotten_ids: set[str]) -> None:
     """Check that forgotten ids are in no table of the warehouse or an attached database, and in no file.
 
     Parameters
@@ -33,11 +33,11 @@ def check_forgotten_people(warehouse: duckdb.DuckDBPyConnection, folders: list[P
     if not forgotten_ids:
         return
     pattern = "|".join(sorted(forgotten_ids))
-    for database, schema, table, columns in warehouse.execute(TEXT_COLUMNS).fetchall():
+    for database, schema, table, columns in connection.execute(TEXT_COLUMNS).fetchall():
         relation = ".".join(f'"{name}"' for name in (database, schema, table))
         text = ", ".join(f'"{column}"::varchar' for column in columns)
         where = f"regexp_matches(concat_ws(' ', {text}), $pattern)"
-        if found := warehouse.execute(f"from {relation} where {where} limit 2", {"pattern": pattern}).fetchall():
+        if found := connection.execute(f"from {relation} where {where} limit 2", {"pattern": pattern}).fetchall():
             raise BrokenRule("nothing is kept of a forgotten person", f"{relation}: {found}")
     for path in (path for folder in folders for path in ([folder] if folder.is_file() else folder.rglob("*"))):
         if path.is_file() and (found := [name for name in forgotten_ids if name.encode() in path.read_bytes()]):

@@ -44,7 +44,7 @@ def _report_ended_children(*_: object) -> None:
         _print_message("ended", pid, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime)
 
 
-def _run_command_in_fork(command: dict) -> None:
+def _run_command_in_fork(command_request: dict) -> None:
     """Run a command in this process, which was just forked, and end the process with the command's exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
@@ -53,7 +53,10 @@ def _run_command_in_fork(command: dict) -> None:
     code = 1
     try:
         run_command(
-            command["arguments"], Path(command["folder"]), command["environment"], list(map(Path, command["outputs"]))
+            command_request["arguments"],
+            Path(command_request["folder"]),
+            command_request["environment"],
+            list(map(Path, command_request["outputs"])),
         )
         code = 0
     except SystemExit as ended:

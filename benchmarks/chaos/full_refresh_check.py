@@ -43,8 +43,8 @@ def check_full_refresh(shop_folder: Path, scratch_folder: Path, command_runner: 
     for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "nextmart.toml"):
         if (shop_folder / name).exists():
             shutil.copy(shop_folder / name, copy)
-    with closing(duckdb.connect(str(copy / "warehouse.duckdb"))) as warehouse:
-        warehouse.execute(DELETE_LISTS)
+    with closing(duckdb.connect(str(copy / "warehouse.duckdb"))) as connection:
+        connection.execute(DELETE_LISTS)
     result = command_runner.start(("run", "--full-refresh"), copy).wait()
     if result.exit_code:
         raise BrokenRule("a full refresh of the same rows succeeds", result)
@@ -56,12 +56,12 @@ def check_full_refresh(shop_folder: Path, scratch_folder: Path, command_runner: 
 
 
 def _rows_by_final_table(folder: Path) -> dict[str, list[tuple]]:
-    with closing(duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)) as warehouse:
-        warehouse.execute(f"attach '{folder / 'published.duckdb'}' as published (read_only); set TimeZone = 'UTC'")
+    with closing(duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)) as connection:
+        connection.execute(f"attach '{folder / 'published.duckdb'}' as published (read_only); set TimeZone = 'UTC'")
         tables = {}
         for name, query in TABLES.items():
             sql = query.format(public="published.recommendations")
-            tables[name] = warehouse.execute(
+            tables[name] = connection.execute(
                 SELECT_LISTS.format(query=sql) if name == "lists" else f"from ({sql})"
             ).fetchall()
         return tables

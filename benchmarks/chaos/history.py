@@ -64,9 +64,9 @@ def _draw_night(seed: int, number: int, fault_names: list[str]) -> Night:
     return Night(number, tuple(drawn.values()))
 
 
-def history_as_json(history: list[Night]) -> str:
+def history_as_json(nights: list[Night]) -> str:
     """Return a history as JSON with a line for each night."""
-    return "[\n" + ",\n".join(json.dumps(asdict(night)) for night in history) + "\n]\n"
+    return "[\n" + ",\n".join(json.dumps(asdict(night)) for night in nights) + "\n]\n"
 
 
 def history_from_json(text: str) -> list[Night]:

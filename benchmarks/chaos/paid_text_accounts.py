@@ -25,7 +25,7 @@ class PaidTextAccounts:
 
     def check(
         self,
-        warehouse: duckdb.DuckDBPyConnection,
+        connection: duckdb.DuckDBPyConnection,
         sold_counts: Counter[str],
         max_lost_texts: int,
         sold_counts_since_copy: Counter[str],
@@ -48,11 +48,11 @@ class PaidTextAccounts:
             If more vectors were lost than allowed, or texts were sold again whose vectors the warehouse already had.
         """
         tables = "select count(*) from duckdb_tables() where schema_name || '.' || table_name = 'catalog.item_texts'"
-        if warehouse.execute(tables).fetchall()[0][0]:
-            self.hash_by_text |= dict(warehouse.execute("select text, text_hash from catalog.item_texts").fetchall())
+        if connection.execute(tables).fetchall()[0][0]:
+            self.hash_by_text |= dict(connection.execute("select text, text_hash from catalog.item_texts").fetchall())
         hashes_with_vectors = {
             name
-            for (name,) in warehouse.execute(
+            for (name,) in connection.execute(
                 "select text_hash from ml.embeddings where embedding is not null"
             ).fetchall()
         }

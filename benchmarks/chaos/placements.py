@@ -77,7 +77,7 @@ BROKEN_RULES = {
 """The rules of published lists: each rule in words, with SQL that finds the rows which break it."""
 
 
-def check_placements(warehouse: duckdb.DuckDBPyConnection) -> None:
+def check_placements(connection: duckdb.DuckDBPyConnection) -> None:
     """Check the lists of a new publication, which is attached as ``published``, against the warehouse.
 
     Raises
@@ -86,7 +86,7 @@ def check_placements(warehouse: duckdb.DuckDBPyConnection) -> None:
         If a list breaks a rule of its placement.
     """
     for name, query in BROKEN_RULES.items():
-        if rows := warehouse.execute(
+        if rows := connection.execute(
             f"with list_rows as ({SELECT_LIST_ROWS}), broken as ({query}) from broken"
         ).fetchmany(3):
             raise BrokenRule(f"placements: {name}", rows)

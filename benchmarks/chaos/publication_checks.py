@@ -61,7 +61,7 @@ def check_published_file(published_file: Path) -> str:
     return str(publication)
 
 
-def check_publication_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: int) -> None:
+def check_publication_with_warehouse(connection: duckdb.DuckDBPyConnection, k: int) -> None:
     """Compare a new publication with the warehouse, to which the file is attached as the database ``published``.
 
     Raises
@@ -69,13 +69,13 @@ def check_publication_with_warehouse(warehouse: duckdb.DuckDBPyConnection, k: in
     BrokenRule
         If a rule for what is published is broken.
     """
-    broken = broken_invariants(lambda query, **by_name: warehouse.execute(query, by_name).fetchall(), k)
-    live = warehouse.execute("select model from ml.models where status = 'live'").fetchall()
+    broken = broken_invariants(lambda query, **by_name: connection.execute(query, by_name).fetchall(), k)
+    live = connection.execute("select model from ml.models where status = 'live'").fetchall()
     for name, rows in broken.items():
         # if the live model is popularity, the column `source` can't tell its items from those that fill up a list
         if live != [("popularity",)] or name not in ORDER_WITHIN_SOURCES:
             raise BrokenRule(f"published: {name}", rows[:3])
-    check_placements(warehouse)
+    check_placements(connection)
 
 
 def check_reads(reader_log: ReaderLog) -> None:

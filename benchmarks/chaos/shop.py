@@ -182,9 +182,9 @@ class SimulatedShop:
         self._write_feed_file("events", file_stem, rows)
         self.delivered_events |= {str(row["event_id"]): row for row in rows}
 
-    def _write_feed_file(self, feed: str, file_stem: str, rows: list[Row]) -> None:
+    def _write_feed_file(self, feed_name: str, file_stem: str, rows: list[Row]) -> None:
         lines = (json.dumps({key: value for key, value in row.items() if value is not None}) for row in rows)
-        path = self.folder / feed / f"{file_stem}.jsonl"
+        path = self.folder / feed_name / f"{file_stem}.jsonl"
         path.write_text("".join(f"{line}\n" for line in lines))
         self.night_of_written_file[path] = self.current_night
 

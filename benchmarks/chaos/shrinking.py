@@ -37,7 +37,7 @@ class CampaignSetup:
 
 
 def run_history(
-    setup: CampaignSetup, history: list[Night], print_line: PrintLine
+    setup: CampaignSetup, nights: list[Night], print_line: PrintLine
 ) -> tuple[CampaignTally, BrokenRule | None, list[Night]]:
     """Simulate a history; return the tally, the first broken rule if any, and the nights up to it.
 
@@ -45,22 +45,22 @@ def run_history(
     of the history itself may have published nothing that could be compared.
     """
     campaign = Campaign(setup.folder, setup.harness, setup.seed, setup.shop_size, setup.full_refresh_every_nights)
-    last = Night(history[-1].number + 1)
-    nights = [*history, last]
+    calm_night = Night(nights[-1].number + 1)
+    all_nights = [*nights, calm_night]
     try:
-        for place, night in enumerate(nights):
+        for place, night in enumerate(all_nights):
             try:
                 campaign.run_night(night)
-                if night == last:
+                if night == calm_night:
                     campaign.compare_with_full_refresh(night)
             except BrokenRule as broken_rule:
-                return campaign.tally, broken_rule, nights[: place + 1]
+                return campaign.tally, broken_rule, all_nights[: place + 1]
             finally:
                 happened = f" [{'; '.join(campaign.happenings)}]" if campaign.happenings else ""
                 print_line(f"{night}{happened}, {campaign.cpu_seconds_of_last_night:.1f} s of processor time")
     finally:
         campaign.close()
-    return campaign.tally, None, nights
+    return campaign.tally, None, all_nights
 
 
 def make_reproducer(setup: CampaignSetup, rule: str) -> Callable[[list[Night]], list[Night] | None]:
@@ -71,20 +71,20 @@ def make_reproducer(setup: CampaignSetup, rule: str) -> Callable[[list[Night]], 
         setup, folder=folder, full_refresh_every_nights=1 if "full refresh" in rule else setup.full_refresh_every_nights
     )
 
-    def run_until_rule_breaks(history: list[Night]) -> list[Night] | None:
-        _, broken_rule, nights_lived = run_history(setup, history, print_line=lambda _: None)
+    def run_until_rule_breaks(nights: list[Night]) -> list[Night] | None:
+        _, broken_rule, nights_lived = run_history(setup, nights, print_line=lambda _: None)
         return nights_lived if broken_rule and broken_rule.rule == rule else None
 
     return run_until_rule_breaks
 
 
 def smallest_history(
-    history: list[Night],
+    nights: list[Night],
     run_until_rule_breaks: Callable[[list[Night]], list[Night] | None],
     max_attempts: int,
     print_line: PrintLine,
 ) -> list[Night]:
-    """Search for a smaller history that breaks the same rule as ``history``, and return the smallest one found.
+    """Search for a smaller history that breaks the same rule as ``nights``, and return the smallest one found.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def smallest_history(
     """
     ruled_out: set[tuple[Night, ...]] = set()
     for attempt in range(max_attempts):
-        candidate = next((smaller for smaller in _smaller_histories(history) if tuple(smaller) not in ruled_out), None)
+        candidate = next((smaller for smaller in _smaller_histories(nights) if tuple(smaller) not in ruled_out), None)
         if candidate is None:
             break
         nights_lived = run_until_rule_breaks(candidate)
@@ -101,28 +101,28 @@ def smallest_history(
             f"attempt {attempt + 1}: {len(candidate)} nights {'break it too' if nights_lived else 'do not break it'}"
         )
         if nights_lived:
-            history = nights_lived
+            nights = nights_lived
         else:
             ruled_out.add(tuple(candidate))
-    return history
+    return nights
 
 
-def _smaller_histories(history: list[Night]) -> Iterator[list[Night]]:
+def _smaller_histories(nights: list[Night]) -> Iterator[list[Night]]:
     """Yield smaller histories: first those with few nights with faults, then those without one night or one fault.
 
     The first and the last night always stay.
     """
-    if len(history) == 1:
+    if len(nights) == 1:
         return
-    first, *between, last = history
+    first, *between, last = nights
     with_faults = [night for night in between if night.faults]
     for kept in (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512):
         candidate = [first, *with_faults[max(0, len(with_faults) - kept) :], last]
-        if len(candidate) < len(history):
+        if len(candidate) < len(nights):
             yield candidate
-    for place in range(1, len(history) - 1):
-        yield [*history[:place], *history[place + 1 :]]
-    for place, night in enumerate(history):
+    for place in range(1, len(nights) - 1):
+        yield [*nights[:place], *nights[place + 1 :]]
+    for place, night in enumerate(nights):
         if len(night.faults) > 1:
             for fault in night.faults:
-                yield [*history[:place], replace(night, faults=(fault,)), *history[place + 1 :]]
+                yield [*nights[:place], replace(night, faults=(fault,)), *nights[place + 1 :]]

@@ -14,7 +14,7 @@ EVENT_COLUMNS = ("event_id", "visitor_id", "user_id", "item_id", "event_type", "
 
 
 def check_tables(
-    warehouse: duckdb.DuckDBPyConnection, shop: SimulatedShop, sequence_scope: str, vector_dimensions: int
+    connection: duckdb.DuckDBPyConnection, shop: SimulatedShop, sequence_scope: str, vector_dimensions: int
 ) -> None:
     """Compare the tables of events, sessions, sequences and items with those that plain Python makes.
 
@@ -31,16 +31,16 @@ def check_tables(
     BrokenRule
         If a table differs.
     """
-    warehouse.execute("set TimeZone = 'UTC'")
-    rows = warehouse.execute(f"select {', '.join(EVENT_COLUMNS)} from raw.events").fetchall()
+    connection.execute("set TimeZone = 'UTC'")
+    rows = connection.execute(f"select {', '.join(EVENT_COLUMNS)} from raw.events").fetchall()
     ledger = [tuple(row[column] for column in EVENT_COLUMNS) for row in shop.delivered_events.values()]
     require_equal_rows("raw.events holds each delivered event once", rows, ledger)
-    _check_event_tables(warehouse, shop, sequence_scope)
-    _check_catalogue_tables(warehouse, shop, vector_dimensions)
+    _check_event_tables(connection, shop, sequence_scope)
+    _check_catalogue_tables(connection, shop, vector_dimensions)
 
 
-def _check_event_tables(warehouse: duckdb.DuckDBPyConnection, shop: SimulatedShop, sequence_scope: str) -> None:
-    loaded_at = dict(warehouse.execute("select event_id, loaded_at from raw.events").fetchall())
+def _check_event_tables(connection: duckdb.DuckDBPyConnection, shop: SimulatedShop, sequence_scope: str) -> None:
+    loaded_at = dict(connection.execute("select event_id, loaded_at from raw.events").fetchall())
     usable: list[Event] = []
     rejected: list[tuple[str | None, str]] = []
     for event_id, row in shop.delivered_events.items():
@@ -51,12 +51,12 @@ def _check_event_tables(warehouse: duckdb.DuckDBPyConnection, shop: SimulatedSho
             rejected.append((event_id, event_or_reason))
     require_equal_rows(
         "staging.stg_events holds each usable event once",
-        warehouse.execute(READ_EVENTS).fetchall(),
+        connection.execute(READ_EVENTS).fetchall(),
         [_event_as_row(event) for event in usable],
     )
     require_equal_rows(
         "staging.rejected_events holds each other event with its reason",
-        warehouse.execute("select event_id, reason from staging.rejected_events").fetchall(),
+        connection.execute("select event_id, reason from staging.rejected_events").fetchall(),
         rejected,
     )
     sessions = sessionize(usable)
@@ -64,7 +64,7 @@ def _check_event_tables(warehouse: duckdb.DuckDBPyConnection, shop: SimulatedSho
         table = query.split(" from ")[1]
         if sequence_scope == "session" or table != "sessions.sequences":
             require_equal_rows(
-                f"{table} is what plain Python makes", warehouse.execute(query).fetchall(), rows_of_sessions(sessions)
+                f"{table} is what plain Python makes", connection.execute(query).fetchall(), rows_of_sessions(sessions)
             )
 
 
@@ -98,14 +98,14 @@ def _event_as_row(event: Event) -> tuple:
     )  # fmt: skip
 
 
-def _check_catalogue_tables(warehouse: duckdb.DuckDBPyConnection, shop: SimulatedShop, vector_dimensions: int) -> None:
+def _check_catalogue_tables(connection: duckdb.DuckDBPyConnection, shop: SimulatedShop, vector_dimensions: int) -> None:
     expected = [
         (item, row["title"], row["category"], item in shop.newest_catalogue_item_ids and row["available"] == "yes")
         for item, row in shop.delivered_items.items()
     ]
-    found = warehouse.execute("select item_id, title, category, available from catalog.items").fetchall()
+    found = connection.execute("select item_id, title, category, available from catalog.items").fetchall()
     require_equal_rows("catalog.items holds what the last list says", found, expected)
-    vectors = warehouse.execute(
+    vectors = connection.execute(
         "select item_id, text, embedding from catalog.item_embeddings "
         "join catalog.item_texts using (item_id, text_hash)"
     ).fetchall()

@@ -57,7 +57,7 @@ def install_packages(environments_folder: Path) -> dict[str, str]:
 def time_epoch(
     package_name: str,
     interpreter: str,
-    model: str,
+    model_name: str,
     loss: str,
     events_file: Path,
     command_line_options: argparse.Namespace,
@@ -70,7 +70,7 @@ def time_epoch(
         environment["PYTHONPATH"] = str(HERE.parents[1])
     with tempfile.TemporaryDirectory() as folder:
         script = str(HERE.resolve() / f"{package_name}_epoch.py")
-        script_arguments = [model, loss, str(events_file), json.dumps(SIZES), str(command_line_options.batches)]
+        script_arguments = [model_name, loss, str(events_file), json.dumps(SIZES), str(command_line_options.batches)]
         completed = subprocess.run(
             [interpreter, script, *script_arguments],
             env=environment,
@@ -80,7 +80,7 @@ def time_epoch(
             check=False,
         )
     if completed.returncode:
-        raise SystemExit(f"{package_name} failed on {model}:\n{completed.stderr[-4000:]}")
+        raise SystemExit(f"{package_name} failed on {model_name}:\n{completed.stderr[-4000:]}")
     return dict(json.loads(completed.stdout.splitlines()[-1]))
 
 

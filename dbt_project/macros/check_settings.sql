@@ -9,7 +9,7 @@
     {%- if execute -%}
         {%- do adapter.dispatch('check_vars', 'nextmart')() -%}
         {%- if not flags.FULL_REFRESH and flags.WHICH != 'test' -%}
-            {%- do check_session_rule(session_changes) -%}
+            {%- do require_unchanged_session_rule(session_changes) -%}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -28,7 +28,7 @@
     {%- if problem -%}{%- do exceptions.raise_compiler_error(problem) -%}{%- endif -%}
 {%- endmacro %}
 
-{% macro check_session_rule(session_changes) -%}
+{% macro require_unchanged_session_rule(session_changes) -%}
     {%- set session_changes_table = adapter.get_relation(
         session_changes.database, session_changes.schema, session_changes.identifier) -%}
     {%- if session_changes_table -%}

@@ -15,7 +15,7 @@ from jobs.commands.forget import Person, forget
 from jobs.commands.maintain import back_up, maintain
 from jobs.commands.maintain import summary_lines as maintenance_lines
 from jobs.commands.restore import list_of_copies, restore
-from jobs.commands.status import status
+from jobs.commands.status import read_status
 from jobs.commands.terminal import print_status
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
@@ -136,7 +136,7 @@ def status_command(
             attach_needed_databases(connection, settings.attach)
         except NextmartError as error:  # the state is shown without the tables that read the unreachable database
             say(f"WARN: {redact(str(error))}")
-        state = status(connection, settings)
+        state = read_status(connection, settings)
     finally:
         connection.close()
     if as_json:

@@ -16,7 +16,7 @@ from jobs.commands.maintain import back_up
 from jobs.errors import NextmartError
 from jobs.settings import Settings
 from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
-from jobs.warehouse.connection import quoted
+from jobs.warehouse.connection import quoted_name
 from jobs.warehouse.contents import open_read_only
 
 SELECT_COLUMNS_WITH_IDS = """
@@ -119,7 +119,7 @@ def copy_holds_person(copy_path: Path, database_name: str, person: Person, visit
     parameters = {"visitors": known, "user": own if is_user else None, "ids": [own]}
     with open_read_only(copy_path, database_name) as connection:
         for schema, table, column in connection.execute(SELECT_COLUMNS_WITH_IDS).fetchall():
-            relation = f"{quoted(schema)}.{quoted(table)}"
+            relation = f"{quoted_name(schema)}.{quoted_name(table)}"
             names = ("visitors",) if column == "visitor_id" else ("user",) if column == "user_id" else ("ids",)
             query = f"select exists(from {relation} where {CONDITION_BY_ID_COLUMN[column]})"
             try:

@@ -17,7 +17,7 @@ from jobs.errors import NextmartError, UsageError, redact
 from jobs.publishing.publish import withdraw_visitors
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import SCHEMAS, Connection, connect, count_rows, quoted, transaction
+from jobs.warehouse.connection import SCHEMAS, Connection, connect, count_rows, quoted_name, transaction
 from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.job_runs import JobRun
 
@@ -309,7 +309,7 @@ def _published_file_read_error(published_file: Path) -> str:
         with connect(published_file, read_only=True) as copy:
             tables = copy.execute("select table_name from duckdb_tables() where schema_name = 'recommendations'")
             for (table,) in tables.fetchall():
-                relation = f"recommendations.{quoted(table)}"
+                relation = f"recommendations.{quoted_name(table)}"
                 copy.execute(f"select count(hash(rows)) from {relation} as rows")
     except (NextmartError, duckdb.Error) as error:
         return redact(str(error))
@@ -382,7 +382,7 @@ def delete_collected_rows(connection: Connection, person: Person, withdrawn_row_
     for schema, table in tables:
         of_visitors = "where visitor_id in (from concerned_visitors)"
         deleted[f"{schema}.{table}"] = _execute_and_fetch_number(
-            connection, f"delete from {schema}.{quoted(table)} {of_visitors}"
+            connection, f"delete from {schema}.{quoted_name(table)} {of_visitors}"
         )
     if is_built:
         connection.execute(CREATE_CONFLICTING_ROWS.format(**_render_event_macros()))
@@ -434,9 +434,11 @@ def _relation_types(connection: Connection) -> dict[str, str]:
     )
 
 
-def _execute_and_fetch_number(connection: Connection, statement: str, parameters: dict[str, str] | None = None) -> int:
+def _execute_and_fetch_number(
+    connection: Connection, statement: str, bound_values: dict[str, str] | None = None
+) -> int:
     """Execute a statement and return its single number; for a delete, that is the number of deleted rows."""
-    number = connection.execute(statement, parameters).fetchone()
+    number = connection.execute(statement, bound_values).fetchone()
     return int(number[0]) if number else 0
 
 

@@ -14,7 +14,7 @@ from jobs.commands.load_notes import say_notes, say_once
 from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals, read_source
 from jobs.loading.attributes import AttributeHints, missing_attributes, require_no_missing_attributes
-from jobs.loading.feed_files import feed_files
+from jobs.loading.feed_files import find_feed_files
 from jobs.loading.feed_rows import RowBatch, feed_message, name_feed_in_errors, read_feed_files, row_counts_of_files
 from jobs.loading.feed_settings import Feed
 from jobs.loading.files_to_load import FilesToLoad, find_files_to_load
@@ -30,7 +30,7 @@ from jobs.loading.large_file_appends import (
 from jobs.loading.loaded_at_clock import LoadedAtClock
 from jobs.loading.loaded_files import record_loaded_file, record_modification_time
 from jobs.loading.raw_rows import append_arrivals
-from jobs.loading.report import report_source
+from jobs.loading.report import make_source_report
 from jobs.loading.report_text import report_warnings
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import LoadRules, LoadSource
@@ -219,7 +219,9 @@ def _paths_loaded_as_events(sources: Sequence[LoadSource | Feed]) -> set[Path]:
         if isinstance(source, LoadSource):
             paths += [source.path] if source.table == "events" else []
         elif source.settings.kind == "events":
-            paths += [source.attached_table] if source.attached_table else [file.path for file in feed_files(source)]
+            paths += (
+                [source.attached_table] if source.attached_table else [file.path for file in find_feed_files(source)]
+            )
     return {Path(path).resolve() for path in paths}
 
 
@@ -274,7 +276,7 @@ def _append_batches(
             # a report on items says how the events loaded before match the catalogue. It leaves that out if this load
             # has further items, which change the catalogue, or events, whose own reports say it
             later = {other.arrivals.source.table for other in batches[number:] if other.arrivals}
-            report = report_source(
+            report = make_source_report(
                 connection,
                 arrivals.source.table,
                 staging,

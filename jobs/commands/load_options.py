@@ -9,7 +9,7 @@ from jobs.errors import UsageError
 from jobs.loading.attributes import parse_attributes
 from jobs.loading.feed_settings import Feed, read_feeds, select_feeds
 from jobs.loading.mapping import parse_maps
-from jobs.loading.presets.all_presets import preset
+from jobs.loading.presets.all_presets import find_preset
 from jobs.loading.sources import LoadSource, parse_read_options
 from jobs.settings import Settings
 
@@ -149,7 +149,7 @@ def _sources_of_files(
         max_unreadable_share=max_unreadable_share,
     )
     if file_options["--preset"]:
-        preset(file_options["--preset"])  # preset() raises an error if no preset has the name
+        find_preset(file_options["--preset"])  # find_preset() raises an error if no preset has the name
     complete = file_options["--complete"]
     attributes = parse_attributes(file_options["--attributes"])
     if attributes is not None and not (paths_by_table["items"] or paths_by_table["visitors"]):

@@ -1,6 +1,7 @@
 """Measures the bytes and rows of the warehouse, its tables and the files beside it, for `nextmart status`."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from jobs.progress import without_control_characters
 from jobs.settings import Settings
 from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
 from jobs.warehouse.compaction import read_file_size
-from jobs.warehouse.connection import Connection, count_rows, literal, quoted
+from jobs.warehouse.connection import Connection, count_rows, literal, quoted_name
 from jobs.warehouse.contents import TABLES
 
 TABLES_SHOWN = 8
@@ -79,14 +80,14 @@ def _size_line(label: str, byte_count: float, note: str = "") -> str:
     return without_control_characters(f"{label:<32}{byte_count / 1e6:>9,.1f} MB{f'  {note}' if note else ''}")
 
 
-def _total_file_bytes(paths: Any) -> int:
+def _total_file_bytes(paths: Iterable[Path]) -> int:
     return sum(path.stat().st_size for path in paths if path.is_file())
 
 
 def _table_sizes(connection: Connection) -> list[dict[str, Any]]:
     blocks, row_counts = {}, {}
     for schema, table in connection.execute(TABLES).fetchall():
-        name, relation = f"{schema}.{table}", f"{quoted(schema)}.{quoted(table)}"
+        name, relation = f"{schema}.{table}", f"{quoted_name(schema)}.{quoted_name(table)}"
         query = BLOCKS.format(table=literal(relation))
         blocks[name] = [block for (block,) in connection.execute(query).fetchall()]
         row_counts[name] = count_rows(connection, relation)

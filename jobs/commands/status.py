@@ -96,7 +96,7 @@ COUNT_QUERIES = {
 }
 
 
-def status(connection: Connection, settings: Settings) -> dict[str, Any]:
+def read_status(connection: Connection, settings: Settings) -> dict[str, Any]:
     """Return the state of the warehouse and of the published file as a dictionary, ready for JSON.
 
     What does not exist yet is None: the count of a table, the last build, the live model, the published file.
@@ -147,16 +147,16 @@ def _query_value(connection: Connection, query: str) -> int | None:
 
 
 def _query_rows(
-    connection: Connection, query: str, parameters: dict[str, object] | None = None
+    connection: Connection, query: str, bound_values: dict[str, object] | None = None
 ) -> list[dict[str, Any]]:
     """Return the rows of a query as dictionaries; no rows if a table is not built, or its database is not attached."""
     try:
-        return _rows_as_dictionaries(connection.execute(query, parameters))
+        return _rows_as_dictionaries(connection.execute(query, bound_values))
     # DuckDB raises a BinderException if a view reads a database that is not attached
     except (duckdb.CatalogException, duckdb.BinderException):
         return []
 
 
-def _rows_as_dictionaries(result: Connection) -> list[dict[str, Any]]:
-    columns = [column[0] for column in result.description or []]
-    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+def _rows_as_dictionaries(executed_query: Connection) -> list[dict[str, Any]]:
+    columns = [column[0] for column in executed_query.description or []]
+    return [dict(zip(columns, row, strict=True)) for row in executed_query.fetchall()]

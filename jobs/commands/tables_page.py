@@ -55,9 +55,9 @@ def _schema_sort_key(schema: str) -> tuple[int, str]:
     return position, schema
 
 
-def _markdown_table_of_columns(columns: Iterable[Mapping[str, Any]]) -> str:
+def _markdown_table_of_columns(column_descriptions: Iterable[Mapping[str, Any]]) -> str:
     lines = ["| column | meaning |", "|---|---|"]
-    for column in columns:
+    for column in column_descriptions:
         kind = f" ({column['data_type']})" if column.get("data_type") else ""
         lines.append(f"| `{column['name']}`{kind} | {_on_one_line(column['description'])} |")
     return "\n".join(lines)

@@ -141,7 +141,7 @@ def feed_state_lines(feed_state: dict[str, Any]) -> str:
 
 
 def print_status(warehouse_state: dict[str, Any]) -> None:
-    """Print the state of the warehouse (:func:`jobs.commands.status.status`)."""
+    """Print the state of the warehouse (:func:`jobs.commands.status.read_status`)."""
     for name, count in warehouse_state["counts"].items():
         print_result(f"{name:<32}{'not built yet' if count is None else f'{count:>12,}'}")
     for source in warehouse_state["freshness"]:
@@ -205,7 +205,7 @@ def placement_line(placement_state: dict[str, Any]) -> str:
     Parameters
     ----------
     placement_state : dict
-        An entry of ``placements`` in what :func:`jobs.commands.status.status` returns.
+        An entry of ``placements`` in what :func:`jobs.commands.status.read_status` returns.
     """
     label = f"{'placement ' + on_one_line(placement_state['placement']):<32}"
     if not placement_state["visitors"]:
@@ -216,7 +216,7 @@ def placement_line(placement_state: dict[str, Any]) -> str:
 
 
 def publication_line(publication: dict[str, Any] | None) -> str:
-    """Return what is published (``published`` of :func:`jobs.commands.status.status`) as a line for people."""
+    """Return what is published (``published`` of :func:`jobs.commands.status.read_status`) as a line for people."""
     if publication is None:
         return "published: nothing yet"
     if publication["problem"]:

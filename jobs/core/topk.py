@@ -87,7 +87,7 @@ def top_k(
     if queries_per_chunk is None:
         is_wide = items_per_chunk > 4 * ITEMS_PER_CHUNK
         queries_per_chunk = QUERIES_PER_CHUNK // (2 if by_sample else 4 if is_wide else 1)
-    _check_arguments(queries, item_vectors, bias, k, queries_per_chunk, items_per_chunk)
+    _require_valid_arguments(queries, item_vectors, bias, k, queries_per_chunk, items_per_chunk)
     n, width = len(queries), min(k, len(item_vectors))
     if excluded_items is not None:
         excluded_items = _renumber_excluded_items(excluded_items, n, len(item_vectors), allowed_items)
@@ -148,7 +148,7 @@ def run_chunks_in_threads(
         torch.set_num_threads(thread_count)
 
 
-def _check_arguments(
+def _require_valid_arguments(
     queries: Tensor, item_vectors: Tensor, bias: Tensor | None, k: int, queries_per_chunk: int, items_per_chunk: int
 ) -> None:
     if queries.ndim != 2 or item_vectors.ndim != 2 or queries.shape[1] != item_vectors.shape[1]:

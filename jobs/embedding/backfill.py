@@ -144,7 +144,7 @@ def _embed_without_batches(
         progress(f"embedding with {embedding_model.name}", run_record.rows_in) as advance,
         _stopping_at_ctrl_c(dispatcher.stop_event),
     ):
-        for outcome in dispatcher.outcomes(requests):
+        for outcome in dispatcher.make_requests(requests):
             if outcome.vectors is not None and len(outcome.embedded_texts):
                 store_vectors(connection, embedding_model, run_record.run_id, outcome.embedded_texts, outcome.vectors)
                 run_record.rows_out += len(outcome.embedded_texts)

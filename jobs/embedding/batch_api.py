@@ -153,7 +153,7 @@ class BatchTracker:
             if batch_id is None:
                 self._update_batch(submission_id, status="lost", ended_at=now())
                 continue
-            state = self._provider.batch_state(batch_id)
+            state = self._provider.fetch_batch_state(batch_id)
             error = redact(state.error)
             self._update_batch(submission_id, batch_id=batch_id, status=state.status, error=error or None)
             if state.has_ended:
@@ -180,7 +180,7 @@ class BatchTracker:
         texts = {text_hash: TextToEmbed(text_hash, "", tokens, note or "") for text_hash, tokens, note in rows}
         settled, charged = 0, 0
         errors: dict[str, str] = {}  # ``text_hash`` -> error of the text's result; "" if the text has a vector
-        results = self._provider.batch_results(batch_id)
+        results = self._provider.fetch_batch_results(batch_id)
         while results_part := list(islice(results, RESULTS_PER_COMMIT)):
             results_by_key = {
                 result.text_key: result

@@ -105,7 +105,7 @@ class Dispatcher:
         self._succeeded_at = float("-inf")
         self._probe_lock = threading.Lock()
 
-    def outcomes(self, requests: Iterable[list[TextToEmbed]]) -> Iterator[RequestOutcome]:
+    def make_requests(self, requests: Iterable[list[TextToEmbed]]) -> Iterator[RequestOutcome]:
         """Make requests, at most ``provider.max_requests_in_flight`` at a time, and yield each outcome as it comes.
 
         The iterator ``requests`` is advanced in the caller's thread alone. A finished request counts as in flight until
@@ -203,15 +203,15 @@ class Dispatcher:
         self._succeeded_at = time.monotonic()
         return answer
 
-    def _require_usable_vectors(self, answer: EmbeddingAnswer, text_count: int) -> EmbeddingAnswer:
-        """Return ``answer`` if it has at least one usable vector; else raise WrongAnswerError."""
+    def _require_usable_vectors(self, embedding_answer: EmbeddingAnswer, text_count: int) -> EmbeddingAnswer:
+        """Return ``embedding_answer`` if it has at least one usable vector; else raise WrongAnswerError."""
         try:
-            usable = usable_vector_mask(answer.vectors, text_count, self._dimensions)
+            usable = usable_vector_mask(embedding_answer.vectors, text_count, self._dimensions)
         except ValueError as error:
             raise WrongAnswerError(f"the provider gave {error}") from error
         if not np.any(usable):
             raise WrongAnswerError("the provider gave only vectors that are zero or not finite")
-        return answer
+        return embedding_answer
 
     def _earliest_time_of_success_proving_service_works(
         self, error: ServiceError, texts: list[TextToEmbed], request_started_at: float

@@ -148,8 +148,8 @@ class BatchProvider(Provider, Protocol):
     def find_batch(self, submission_id: str) -> str | None:
         """Return the id of the batch that was submitted as ``submission_id``; None if the service has no such batch."""
 
-    def batch_state(self, batch_id: str) -> BatchState:
+    def fetch_batch_state(self, batch_id: str) -> BatchState:
         """Ask the service whether a batch has ended, and what is wrong with it."""
 
-    def batch_results(self, batch_id: str) -> Iterator[BatchedTextResult]:
+    def fetch_batch_results(self, batch_id: str) -> Iterator[BatchedTextResult]:
         """Yield the results of an ended batch, in any order; some texts may have no result."""

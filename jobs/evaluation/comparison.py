@@ -82,7 +82,7 @@ def compare_case_values(case_values: Doubles, baseline_values: Doubles, *, with_
     return Comparison(float(differences.mean()), *bootstrap_interval(differences), p_value)
 
 
-def permutation_p_value(differences: Doubles) -> float:
+def permutation_p_value(case_differences: Doubles) -> float:
     """Return the p-value of the two-sided paired permutation test of the mean difference.
 
     If two models are equally good, the two values of a case can be exchanged, which flips the sign of their
@@ -91,11 +91,11 @@ def permutation_p_value(differences: Doubles) -> float:
 
     Parameters
     ----------
-    differences : float64 array (cases,)
+    case_differences : float64 array (cases,)
         The difference of two models' values on each case.
     """
     # differences of zero have no sign to flip; they are left out for speed, since most differences are zero
-    nonzero = differences[differences != 0]
+    nonzero = case_differences[case_differences != 0]
     # SciPy needs at least two values; the mean of a single difference is equally large with either sign
     if len(nonzero) < 2:
         return 1.0

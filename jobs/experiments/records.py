@@ -120,13 +120,21 @@ def record_start(connection: Connection, experiment_run: ExperimentRun) -> None:
     )
 
 
-def store_outcome(connection: Connection, experiment_run: ExperimentRun, cases_hash: str, outcome: RunOutcome) -> None:
+def store_outcome(
+    connection: Connection, experiment_run: ExperimentRun, cases_hash: str, run_outcome: RunOutcome
+) -> None:
     """Store a run's results and record that the run is done, in one transaction."""
     with transaction(connection):
         store_measurement(
-            connection, experiment_run.model_version, experiment_run.split_name, cases_hash, outcome.measurement
+            connection, experiment_run.model_version, experiment_run.split_name, cases_hash, run_outcome.measurement
         )
-        record_done(connection, experiment_run, outcome.fit_seconds, outcome.recommend_seconds, outcome.validation_ndcg)
+        record_done(
+            connection,
+            experiment_run,
+            run_outcome.fit_seconds,
+            run_outcome.recommend_seconds,
+            run_outcome.validation_ndcg,
+        )
 
 
 def record_done(

@@ -112,7 +112,7 @@ def search_hyperparameters(
 def _make_search_run(
     experiment_spec: ExperimentSpec,
     variant_that_search_starts_from: ModelVariant,
-    embedding_model: str,
+    embedding_model_name: str,
     evaluation_data: EvaluationData,
     folds: list[Fold],
 ) -> ExperimentRun:
@@ -148,7 +148,7 @@ def _make_search_run(
         given_parameters=model.given_parameters,
         seed=experiment_spec.search.seed,
         protocol=experiment_spec.protocol,
-        embedding_model=embedding_model if model.uses_embeddings else None,
+        embedding_model=embedding_model_name if model.uses_embeddings else None,
         recipe_hash=recipe_hash,
     )
 

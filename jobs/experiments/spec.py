@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.evaluation.protocols import Protocol
 from jobs.families import Family, require_known_family
-from jobs.models.registry import FAMILIES, check_hyperparameter, make_model
+from jobs.models.registry import FAMILIES, make_model, require_valid_hyperparameter
 
 
 class SpecTable(BaseModel):
@@ -66,7 +66,7 @@ class ValueRange(SpecTable):
     log: bool = False
 
     @model_validator(mode="after")
-    def _check_bounds(self) -> Self:
+    def _require_ordered_bounds(self) -> Self:
         if self.low > self.high or (self.log and self.low <= 0):
             raise ValueError("a range needs low <= high, and low > 0 with log")
         return self
@@ -98,11 +98,11 @@ class SearchSpec(SpecTable):
 
     @field_validator("space")
     @classmethod
-    def _check_parameters(cls, space_by_family: dict[str, Any]) -> dict[str, Any]:
+    def _require_valid_space(cls, space_by_family: dict[str, Any]) -> dict[str, Any]:
         for family, space in space_by_family.items():
             require_known_family(family)
             for name, values in space.items():
-                _check_parameter_values(family, name, values)
+                _require_valid_parameter_values(family, name, values)
         return space_by_family
 
 
@@ -148,13 +148,13 @@ class ExperimentSpec(SpecTable):
 
     @field_validator("seeds")
     @classmethod
-    def _check_seeds(cls, seeds: list[int]) -> list[int]:
+    def _require_distinct_seeds(cls, seeds: list[int]) -> list[int]:
         if len(set(seeds)) < len(seeds) or min(seeds) < 0:
             raise ValueError("seeds are distinct and not negative")
         return seeds
 
     @model_validator(mode="after")
-    def _check_labels(self) -> Self:
+    def _require_models_with_distinct_labels(self) -> Self:
         if not self.models and not self.search:
             raise ValueError("nothing to do: the file needs [[models]], a [search], or both")
         labels = [variant.label for variant in self.variants()]
@@ -215,8 +215,8 @@ def read_experiment(path: Path) -> ExperimentSpec:
     return experiment
 
 
-def _check_parameter_values(family: str, parameter_name: str, parameter_values: ValueRange | list[Any]) -> None:
-    """Check the values to try for one parameter.
+def _require_valid_parameter_values(family: str, parameter_name: str, parameter_values: ValueRange | list[Any]) -> None:
+    """Raise an error if one of the values to try for a parameter is not allowed.
 
     Raises
     ------
@@ -241,7 +241,7 @@ def _check_parameter_values(family: str, parameter_name: str, parameter_values: 
     for value in parameter_values:
         try:
             # each parameter is checked by itself, because the search may change the other parameters too
-            check_hyperparameter(family, parameter_name, value)
+            require_valid_hyperparameter(family, parameter_name, value)
         except UsageError as error:
             raise ValueError(str(error)) from error
 

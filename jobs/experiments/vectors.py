@@ -63,14 +63,14 @@ def read_variant_vectors(
         ``max_cost``.
     """
     embeddings_by_key: dict[tuple[str, tuple[str, ...] | None], tuple[str, Floats]] = {}
-    served_model = settings.job_vars().embedding_model
+    served_model_name = settings.job_vars().embedding_model
     for variant in variants:
-        name = variant.embedding_model or served_model
+        name = variant.embedding_model or served_model_name
         key = name, variant.item_text_template
         if key in embeddings_by_key:
             continue
-        if key == (served_model, None):
-            embeddings_by_key[key] = served_model, catalog.embeddings
+        if key == (served_model_name, None):
+            embeddings_by_key[key] = served_model_name, catalog.embeddings
             continue
         settings_of_model = settings.with_embedding_model(name, None)
         embedding_model = settings_of_model.job_vars().chosen_embedding_model
@@ -88,7 +88,7 @@ def read_variant_vectors(
                 )
             embeddings_by_key[key] = name, _read_item_vectors(connection, embedding_model, len(catalog), ITEM_TEXTS)
     return {
-        variant.label: embeddings_by_key[variant.embedding_model or served_model, variant.item_text_template]
+        variant.label: embeddings_by_key[variant.embedding_model or served_model_name, variant.item_text_template]
         for variant in variants
     }
 

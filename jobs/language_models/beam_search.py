@@ -15,19 +15,19 @@ class Trie:
 
     Parameters
     ----------
-    answers : sequences of tokens
+    tokenized_answers : sequences of tokens
         Each answer ends with the end token, which occurs nowhere else. Of equal answers only the first is kept.
 
     Attributes
     ----------
     tokens, targets : lists of int64 arrays
         For each node, the tokens that may follow, and the node that each token leads to. The target of an end token is
-        ``-1 - position`` instead, where ``position`` is the index of the finished answer in ``answers``.
+        ``-1 - position`` instead, where ``position`` is the index of the finished answer in ``tokenized_answers``.
     """
 
-    def __init__(self, answers: Sequence[Sequence[int]]) -> None:
+    def __init__(self, tokenized_answers: Sequence[Sequence[int]]) -> None:
         children: list[dict[int, int]] = [{}]
-        for position, answer in enumerate(answers):
+        for position, answer in enumerate(tokenized_answers):
             node = 0
             for token in answer[:-1]:
                 if token not in children[node]:
@@ -63,12 +63,12 @@ def likeliest_answers(
 
     Returns
     -------
-    for each prompt, a list of (log-likelihood, position of the answer among the trie's ``answers``)
+    for each prompt, a list of (log-likelihood, position of the answer among the trie's answers)
         Equally likely answers are ordered by position.
     """
     trees = TokenTrees(model, prompts)
     # For each prompt, a heap of the finished answers, the least likely on top: (log-likelihood,
-    # minus the position of the answer among the trie's ``answers``).
+    # minus the position of the answer among the trie's answers).
     finished: list[list[tuple[float, int]]] = [[] for _ in prompts]
     # For each prompt, the unfinished prefixes of answers that the search keeps: (log-likelihood, node of the trie).
     beams = [[(0.0, 0)] for _ in prompts]

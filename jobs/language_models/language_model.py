@@ -63,7 +63,7 @@ class LanguageModel(ABC):
         """Fine-tune the model to give the answers in ``examples``; ``held_out_examples`` only decide when to stop."""
 
     @abstractmethod
-    def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
+    def draw_answers(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Draw ``sampling.answers_per_conversation`` answers to each conversation; return them in the order drawn."""
 
     @abstractmethod

@@ -120,7 +120,7 @@ class LocalModel(LanguageModel):
         )
 
     @torch.no_grad()
-    def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
+    def draw_answers(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Draw answers to each conversation with random numbers that depend only on the seed and the conversation.
 
         The other conversations of a batch change the rounding of the logits, which in bfloat16 may occasionally change
@@ -141,7 +141,7 @@ class LocalModel(LanguageModel):
         return result
 
     def _draw_answers(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
-        """Draw answers to conversations whose answers are not cached; see :meth:`answer`."""
+        """Draw answers to conversations whose answers are not cached; see :meth:`draw_answers`."""
         # At temperature 0 all answers to a conversation are equal, so one answer is drawn and repeated.
         samples = sampling.answers_per_conversation if sampling.temperature > 0 else 1
         result: list[list[str]] = [[] for _ in conversations]
@@ -248,14 +248,18 @@ class LocalModel(LanguageModel):
         return lora_additions(self._model)
 
     def _training_batches(
-        self, examples: list[TokenizedExample], seed: int, parts_per_epoch: int, part_number_over_all_epochs: int
+        self,
+        tokenized_examples: list[TokenizedExample],
+        seed: int,
+        parts_per_epoch: int,
+        part_number_over_all_epochs: int,
     ) -> list[list[TokenizedExample]]:
         """Return the training batches of one part of an epoch."""
         epoch, part_of_epoch = divmod(part_number_over_all_epochs, parts_per_epoch)
-        lengths = np.array([len(prompt) + len(answer) for prompt, answer in examples])
+        lengths = np.array([len(prompt) + len(answer) for prompt, answer in tokenized_examples])
         batches = batches_of_like_length(lengths, self.parameters["batch_size"], np.random.default_rng([seed, epoch]))
         start, end = (number * len(batches) // parts_per_epoch for number in (part_of_epoch, part_of_epoch + 1))
-        return [[examples[position] for position in batch] for batch in batches[start:end]]
+        return [[tokenized_examples[position] for position in batch] for batch in batches[start:end]]
 
     def _loss(self, batch: Sequence[TokenizedExample], reduction: str = "mean") -> Tensor:
         """Return the cross-entropy of the tokens of a batch's answers, including the end tokens."""
@@ -274,17 +278,17 @@ class LocalModel(LanguageModel):
         return functional.cross_entropy(logits.float().flatten(0, 1), target.flatten(), reduction=reduction)
 
     @torch.no_grad()
-    def _held_out_loss(self, examples: list[TokenizedExample]) -> float:
+    def _held_out_loss(self, tokenized_examples: list[TokenizedExample]) -> float:
         """Return the mean cross-entropy of the held-out answers' tokens, in nats a token."""
         batches = self._inference_batches(
-            {position: prompt + answer for position, (prompt, answer) in enumerate(examples)}
+            {position: prompt + answer for position, (prompt, answer) in enumerate(tokenized_examples)}
         )
-        total = sum(float(self._loss([examples[position] for position in batch], "sum")) for batch in batches)
-        return total / sum(len(answer) for _, answer in examples)
+        total = sum(float(self._loss([tokenized_examples[position] for position in batch], "sum")) for batch in batches)
+        return total / sum(len(answer) for _, answer in tokenized_examples)
 
-    def _inference_batches(self, prompts: Mapping[int, Tokens]) -> list[list[int]]:
-        """Group prompts of similar length into batches; a batch is a list of keys of the mapping ``prompts``."""
-        order = sorted(prompts, key=lambda position: len(prompts[position]))
+    def _inference_batches(self, prompt_tokens_by_index: Mapping[int, Tokens]) -> list[list[int]]:
+        """Group prompts of similar length into batches; a batch is a list of the prompts' indices."""
+        order = sorted(prompt_tokens_by_index, key=lambda position: len(prompt_tokens_by_index[position]))
         size = BATCH_SIZE_CUDA if self._model.device.type == "cuda" else BATCH_SIZE
         return [order[start : start + size] for start in range(0, len(order), size)]
 

@@ -95,7 +95,9 @@ def _buy_vectors(
     budget = Budget(provider.usd_per_million_tokens, max_cost)
     dispatcher = Dispatcher(provider, embedding_model.dimensions, budget, rate, settings.embedding_patience_seconds)
     texts, _ = cut_to_token_limit(missing_names_with_hashes, provider, "truncate")
-    for outcome in dispatcher.outcomes(pack_requests(texts, provider.request_limits, settings.embedding_batch_size)):
+    for outcome in dispatcher.make_requests(
+        pack_requests(texts, provider.request_limits, settings.embedding_batch_size)
+    ):
         if outcome.vectors is not None and len(outcome.embedded_texts):
             store_vectors(connection, embedding_model, "llmseqprompt", outcome.embedded_texts, outcome.vectors)
     if isinstance(dispatcher.ended_by, BudgetExceeded):

@@ -108,7 +108,7 @@ class OpenAIModel(LanguageModel):
             raise
         delete_used_training_files(self._client, self._purchase_store)
 
-    def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
+    def draw_answers(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Return the fine-tuned model's answers; ask and pay only for questions without recorded answers.
 
         A question that the service refuses gets no answers. At temperature 0 all answers to a question are equal, so

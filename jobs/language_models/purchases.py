@@ -130,16 +130,16 @@ class PurchaseStore:
         ).fetchall()
         return {request_hash: json.loads(answers) for request_hash, answers in rows}
 
-    def has_answers(self, language_model: str) -> bool:
+    def has_answers(self, language_model_name: str) -> bool:
         """Tell whether at least one answer of the language model with this name is recorded."""
         query = "select 1 from ml.completions where language_model = ? limit 1"
-        return bool(self.connection.execute(query, [language_model]).fetchall())
+        return bool(self.connection.execute(query, [language_model_name]).fetchall())
 
-    def add_completion(self, request_hash: str, language_model: str, completion: Completion) -> None:
+    def add_completion(self, request_hash: str, language_model_name: str, completion: Completion) -> None:
         """Record a language model's answers to one question in ``ml.completions``."""
         row = [
             request_hash,
-            language_model,
+            language_model_name,
             json.dumps(completion.answers),
             completion.prompt_tokens,
             completion.completion_tokens,

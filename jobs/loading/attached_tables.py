@@ -15,7 +15,7 @@ from jobs.loading.postgres_tables import postgres_relation
 from jobs.loading.relations import FileRelation, first_paragraph
 from jobs.loading.sources import LoadSource
 from jobs.warehouse.attached_databases import attached_database_names
-from jobs.warehouse.connection import Connection, literal, quoted
+from jobs.warehouse.connection import Connection, literal, quoted_name
 
 _NAME_PART: Final = r'(?:"(?:[^"]|"")+"|[^\W\d][\w$]*)'
 _TABLE_NAME: Final = re.compile(rf"\s*{_NAME_PART}\s*(?:\.\s*{_NAME_PART}\s*){{1,2}}")
@@ -112,7 +112,7 @@ def table_relation(connection: Connection, source: LoadSource, name_parts: tuple
         If there is no such table, or the database doesn't answer; the message names the most similar table.
     """
     name = f"{source.path} of [attach.{name_parts[0]}]"
-    full_name = ".".join(map(quoted, name_parts))
+    full_name = ".".join(map(quoted_name, name_parts))
     try:
         described = connection.execute(f"describe select * from {full_name}").fetchall()
         types = {column: type_name for column, type_name, *_ in described}
@@ -142,8 +142,8 @@ def _database_kind(connection: Connection, database_name: str) -> str:
 
 def _sqlite_texts_sql(name_parts: tuple[str, ...], column_types: dict[str, str]) -> str:
     """Return the SQL that lets SQLite itself cast all columns of a table to text."""
-    texts = ", ".join(f"cast({quoted(column)} as text) as {quoted(column)}" for column in column_types)
-    query = f"select {texts} from {quoted(name_parts[-1])}"
+    texts = ", ".join(f"cast({quoted_name(column)} as text) as {quoted_name(column)}" for column in column_types)
+    query = f"select {texts} from {quoted_name(name_parts[-1])}"
     return f"sqlite_query({literal(name_parts[0])}, {literal(query)})"
 
 

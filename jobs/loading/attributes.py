@@ -11,7 +11,7 @@ from typing import Any, Final
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.sources import ALL_ATTRIBUTES, LoadSource
-from jobs.warehouse.connection import Connection, literal, quoted
+from jobs.warehouse.connection import Connection, literal, quoted_name
 
 TABLES_WITH_ATTRIBUTES: Final = ("items", "visitors")
 _NUMBER_TYPES = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\)|BIGNUM")
@@ -262,7 +262,7 @@ def attributes_sql(
     mapped_value_types : raw column -> DuckDB type of the mapped value, before it becomes text
     """
     members = (
-        f"{literal(name)}, {_json_value_sql(quoted(column), file_column_types[column])}"
+        f"{literal(name)}, {_json_value_sql(quoted_name(column), file_column_types[column])}"
         for name, column in attribute_choice.column_of_attribute.items()
     )
     merged = f"json_object({', '.join(members)})"

@@ -15,7 +15,7 @@ from pathlib import Path
 from jobs.attached_database_settings import VARIABLE
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.feed_settings import Feed
-from jobs.loading.file_listing import files_inside
+from jobs.loading.file_listing import find_paths_inside
 
 _MIN_MASKED_LENGTH = 4
 """Values of environment variables with fewer characters are not masked, because any text may hold them by chance."""
@@ -41,7 +41,7 @@ class FeedFile:
     matched_folder: str = ""
 
 
-def feed_files(feed: Feed) -> list[FeedFile]:
+def find_feed_files(feed: Feed) -> list[FeedFile]:
     """Return the distinct files that a feed's paths and globs match, in the order of their masked paths.
 
     Raises
@@ -122,7 +122,7 @@ def _matching_files(feed: Feed, pattern: str) -> Iterator[FeedFile]:
     real, real_and_masked_prefixes = _expand_variables(feed.name, pattern)
     for match in [real] if Path(real).exists() else glob.iglob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
         folder = os.path.normpath(_masked_path(match, real_and_masked_prefixes)) if Path(match).is_dir() else ""
-        for path in files_inside(match) if folder else [match]:
+        for path in find_paths_inside(match) if folder else [match]:
             # a path begins with "./", because shop.csv alone could be a table of an attached database named shop
             openable = path if "/" in path else f"./{path}"
             yield FeedFile(openable, os.path.normpath(_masked_path(path, real_and_masked_prefixes)), folder)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.loading.attributes import TABLES_WITH_ATTRIBUTES, parse_attributes
 from jobs.loading.mapping import TABLE_COLUMNS
-from jobs.loading.presets.all_presets import preset
+from jobs.loading.presets.all_presets import find_preset
 from jobs.loading.sources import LoadSource, ReadOptions, parse_read_options
 
 _NAME = re.compile(r"\w[\w.-]*")
@@ -180,22 +180,24 @@ def _read_feed(
             f"feed {feed_name!r}: name a feed with letters, digits, '_', '-' and '.', as in [feeds.clicks]"
         )
     try:
-        settings = FeedSettings(**{**({"kind": feed_name} if feed_name in TABLE_COLUMNS else {}), **unchecked_settings})
+        feed_settings = FeedSettings(
+            **{**({"kind": feed_name} if feed_name in TABLE_COLUMNS else {}), **unchecked_settings}
+        )
     except ValidationError as error:
         raise UsageError("\n".join(_validation_error_lines(feed_name, error))) from error
     try:
-        _require_consistent_settings(settings)
+        _require_consistent_settings(feed_settings)
         options = parse_read_options(
-            format_=settings.format,
-            encoding=settings.encoding,
-            delimiter=settings.delimiter,
-            no_header=settings.columns is not None,
-            columns=settings.columns,
+            format_=feed_settings.format,
+            encoding=feed_settings.encoding,
+            delimiter=feed_settings.delimiter,
+            no_header=feed_settings.columns is not None,
+            columns=feed_settings.columns,
             max_unreadable_share=max_unreadable_share,
         )
     except UsageError as error:
         raise UsageError(f"feed {feed_name}: {error}") from error
-    return Feed(feed_name, settings, options, allow_sql_io)
+    return Feed(feed_name, feed_settings, options, allow_sql_io)
 
 
 def _validation_error_lines(feed_name: str, error: ValidationError) -> list[str]:
@@ -215,34 +217,34 @@ def _validation_error_lines(feed_name: str, error: ValidationError) -> list[str]
     return [f"feed {feed_name}: {line}" for line in lines.values()]
 
 
-def _require_consistent_settings(settings: FeedSettings) -> None:
+def _require_consistent_settings(feed_settings: FeedSettings) -> None:
     """Raise an error if keys of a feed contradict one another, or name a kind, column or preset that doesn't exist."""
-    columns = TABLE_COLUMNS.get(settings.kind)
+    columns = TABLE_COLUMNS.get(feed_settings.kind)
     if columns is None:
-        raise UsageError(f"kind = '{settings.kind}': {nearest_name_hint(settings.kind, TABLE_COLUMNS)}")
-    patterns = _as_list(settings.files)
-    if bool(patterns) == (settings.table is not None) or not all(patterns):
+        raise UsageError(f"kind = '{feed_settings.kind}': {nearest_name_hint(feed_settings.kind, TABLE_COLUMNS)}")
+    patterns = _as_list(feed_settings.files)
+    if bool(patterns) == (feed_settings.table is not None) or not all(patterns):
         raise UsageError('say where the rows are: either files = "events/*.csv", or table = "shop.public.clicks"')
     for pattern in patterns:
         scheme, is_address, _ = pattern.partition("://")
         if is_address:
             raise UsageError(f"files: feeds read files of this machine, not {scheme}://…; copy the files here first")
-    for column, text in settings.map.items():
+    for column, text in feed_settings.map.items():
         if column not in columns:
             raise UsageError(
-                f"map: nextmart has no column '{column}' of {settings.kind}; {nearest_name_hint(column, columns)}"
+                f"map: nextmart has no column '{column}' of {feed_settings.kind}; {nearest_name_hint(column, columns)}"
             )
         if not text.strip():
             raise UsageError(f"map.{column} is empty: name a column of the files, or an SQL expression")
-    if settings.preset is not None and not preset(settings.preset).layouts_of_table(settings.kind):
-        raise UsageError(f"the preset {settings.preset} has no {settings.kind}")
-    if settings.where is not None and not settings.where.strip():
+    if feed_settings.preset is not None and not find_preset(feed_settings.preset).layouts_of_table(feed_settings.kind):
+        raise UsageError(f"the preset {feed_settings.preset} has no {feed_settings.kind}")
+    if feed_settings.where is not None and not feed_settings.where.strip():
         raise UsageError("where is empty: write an SQL expression, or leave the key out")
-    if parse_attributes(settings.attributes) is not None and settings.kind not in TABLES_WITH_ATTRIBUTES:
-        raise UsageError(f"attributes: only items and visitors have attributes, not {settings.kind}")
-    if settings.complete and settings.kind != "items":
-        raise UsageError(f"complete = true: only items can be a whole catalogue, not {settings.kind}")
-    if settings.complete and (settings.table or len(patterns) > 1):
+    if parse_attributes(feed_settings.attributes) is not None and feed_settings.kind not in TABLES_WITH_ATTRIBUTES:
+        raise UsageError(f"attributes: only items and visitors have attributes, not {feed_settings.kind}")
+    if feed_settings.complete and feed_settings.kind != "items":
+        raise UsageError(f"complete = true: only items can be a whole catalogue, not {feed_settings.kind}")
+    if feed_settings.complete and (feed_settings.table or len(patterns) > 1):
         raise UsageError(
             "complete = true needs files with one path or glob. Each file that it matches is a whole catalogue; the "
             "parts of one catalogue lie in one folder, which files names."

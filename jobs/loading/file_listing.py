@@ -79,7 +79,7 @@ def find_source_files(connection: Connection, source: LoadSource) -> list[InputF
     NextmartError
         If there is no file.
     """
-    paths = file_paths(connection, source.path)
+    paths = find_file_paths(connection, source.path)
     if not paths:
         known = _format_of_file(source.path, None) not in (None, XLSX)
         error_type = NextmartError if known else UsageError
@@ -111,10 +111,10 @@ def find_source_files(connection: Connection, source: LoadSource) -> list[InputF
     return files
 
 
-def file_paths(connection: Connection, path: str) -> list[str]:
+def find_file_paths(connection: Connection, path: str) -> list[str]:
     """Return the sorted paths of the files that a path means: one file, all files in a folder, or a glob's matches.
 
-    Hidden files in a folder are left out, as ``files_inside`` says; a glob may match hidden files.
+    Hidden files in a folder are left out, as ``find_paths_inside`` says; a glob may match hidden files.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def file_paths(connection: Connection, path: str) -> list[str]:
     """
     if Path(path).is_dir():
         try:
-            return sorted(files_inside(path))
+            return sorted(find_paths_inside(path))
         except OSError as error:
             raise NextmartError(f"can't look into {error.filename}: {error.strerror}. Nothing was loaded.") from error
     if Path(path).is_file():
@@ -131,7 +131,7 @@ def file_paths(connection: Connection, path: str) -> list[str]:
     return sorted(row[0] for row in connection.execute("select file from glob(?)", [path]).fetchall())
 
 
-def files_inside(folder: str) -> list[str]:
+def find_paths_inside(folder: str) -> list[str]:
     """Return the paths of the files in a folder and in its subfolders, without those for which ``is_hidden`` is true.
 
     Links to files and folders are followed, and each folder is read once. If several paths lead to a folder, its files

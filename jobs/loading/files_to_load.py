@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from jobs.loading.feed_files import FeedFile, feed_files, is_matched_by_feed, natural_sort_key
+from jobs.loading.feed_files import FeedFile, find_feed_files, is_matched_by_feed, natural_sort_key
 from jobs.loading.feed_settings import Feed
 from jobs.loading.loaded_files import FileOnDisk, LoadedFile, file_with_size_and_hash, files_loaded_before
 from jobs.loading.mapping import APPEND_ONLY_TABLES
@@ -49,7 +49,9 @@ def find_files_to_load(connection: Connection, feed: Feed) -> FilesToLoad:
     if feed.attached_table:
         return FilesToLoad(feed)
     loaded_files = files_loaded_before(connection, feed.name)
-    files_on_disk = [file_with_size_and_hash(file, loaded_files.get(file.masked_path)) for file in feed_files(feed)]
+    files_on_disk = [
+        file_with_size_and_hash(file, loaded_files.get(file.masked_path)) for file in find_feed_files(feed)
+    ]
     fresh = {each.feed_file.masked_path for each in files_on_disk if _is_new_or_changed(each, loaded_files)}
     definition = json.loads(json.dumps(feed.definition))
     redefined = {
@@ -155,10 +157,13 @@ def _catalogue_of_loaded_file(masked_path: str, matched_folders: set[str]) -> st
 
 
 def _changed_settings_note(
-    feed: Feed, paths_loaded_by_old_settings: set[str], loaded_files: Mapping[str, LoadedFile], definition: object
+    feed: Feed,
+    paths_loaded_by_old_settings: set[str],
+    loaded_files: Mapping[str, LoadedFile],
+    current_definition: object,
 ) -> str:
     """Return a note that files are loaded again, because the feed's settings changed, and that old events stay."""
-    now = dict(definition) if isinstance(definition, Mapping) else {}
+    now = dict(current_definition) if isinstance(current_definition, Mapping) else {}
     keys = sorted(
         {
             key

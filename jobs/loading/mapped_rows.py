@@ -10,7 +10,7 @@ from jobs.loading.readable_rows import unreadable_source_message
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource
 from jobs.loading.values_as_text import TIME_COLUMNS, raw_text_sql, time_read_by_formats_sql
-from jobs.warehouse.connection import Connection, quoted
+from jobs.warehouse.connection import Connection, quoted_name
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def mapped_query(
     selected = ", ".join(f"{value} as {column}" for column, value in values.items())
     described = connection.execute(f"describe select {selected} from {file_relation.sql}").fetchall()
     mapped_value_types = {row[0]: row[1] for row in described}
-    types_by_quoted_name = {quoted(name): type_name for name, type_name in file_relation.column_types.items()}
+    types_by_quoted_name = {quoted_name(name): type_name for name, type_name in file_relation.column_types.items()}
     texts = {
         column: raw_text_sql(column, value, mapped_value_types[column], types_by_quoted_name.get(value))
         for column, value in values.items()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.loading.sources import LoadSource
 from jobs.warehouse.columns import RAW_EVENTS, RAW_IMPRESSIONS, RAW_ITEMS, RAW_VISITORS
-from jobs.warehouse.connection import quoted
+from jobs.warehouse.connection import quoted_name
 
 TABLE_COLUMNS = {
     "events": [name for name in RAW_EVENTS if name != "loaded_at"],
@@ -75,7 +75,7 @@ def column_value_sql(source: LoadSource, column_names: Iterable[str]) -> dict[st
     for column in TABLE_COLUMNS[source.table]:
         file_column = source.column_map.get(column, column)
         if file_column.lower() in file_columns:
-            values[column] = quoted(file_columns[file_column.lower()])
+            values[column] = quoted_name(file_columns[file_column.lower()])
         elif column in source.column_map:
             values[column] = f"({file_column}\n)"  # the line feed ends an SQL comment at the end of the expression
         elif column in REQUIRED_COLUMNS[source.table]:

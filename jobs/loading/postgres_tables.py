@@ -7,7 +7,7 @@ from jobs.loading.attributes import may_be_attribute
 from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource
-from jobs.warehouse.connection import Connection, literal, quoted
+from jobs.warehouse.connection import Connection, literal, quoted_name
 
 FIND_TABLE: Final = """
     select schema_name, table_name from duckdb_tables()
@@ -43,7 +43,8 @@ def postgres_relation(
     database = literal(name_parts[0])
     schema, name = name_parts[1] if len(name_parts) == 3 else "public", name_parts[-1]
     found = connection.execute(FIND_TABLE, {"database": name_parts[0], "schema": schema, "table": name}).fetchone()
-    table = ".".join(map(quoted, found or (schema, name)))  # the schema's and the table's names, spelt as in Postgres
+    # the schema's and the table's names, spelt as in Postgres
+    table = ".".join(map(quoted_name, found or (schema, name)))
     query = SELECT_COLUMN_TYPES.format(table=literal(table))
     postgres_types = dict(connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall())
     column_types = column_types | {
@@ -55,13 +56,13 @@ def postgres_relation(
     exact = [column for column in numeric if column_types[column].startswith("DECIMAL")]
     as_text = {*numeric} - {*exact}
     if exact:
-        flags = ", ".join(f"coalesce(bool_or({quoted(column)} = 'NaN'), false)" for column in exact)
+        flags = ", ".join(f"coalesce(bool_or({quoted_name(column)} = 'NaN'), false)" for column in exact)
         query = f"select {flags} from {table}"
         [has_nan] = connection.execute(f"from postgres_query({database}, {literal(query)})").fetchall()
         as_text |= {column for column, flag in zip(exact, has_nan, strict=True) if flag}
     if not as_text:
-        return FileRelation(".".join(map(quoted, name_parts)), column_types, has_only_readable_rows=True)
-    columns = ", ".join(f"{quoted(column)}{'::text' if column in as_text else ''}" for column in column_types)
+        return FileRelation(".".join(map(quoted_name, name_parts)), column_types, has_only_readable_rows=True)
+    columns = ", ".join(f"{quoted_name(column)}{'::text' if column in as_text else ''}" for column in column_types)
     query = f"select {columns} from {table}"
     sql = f"postgres_query({database}, {literal(query)})"
     return FileRelation(sql, column_types | dict.fromkeys(as_text, "VARCHAR"), has_only_readable_rows=True)

@@ -11,13 +11,13 @@ from pathlib import Path
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.file_listing import TEXT, find_source_files
 from jobs.loading.formats import file_relation
-from jobs.loading.presets.all_presets import PRESETS, preset
+from jobs.loading.presets.all_presets import PRESETS, find_preset
 from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.relations import FileRelation
 from jobs.loading.sources import LoadSource, ReadOptions
-from jobs.loading.unpacking import first_bytes
+from jobs.loading.unpacking import read_first_bytes
 from jobs.progress import without_control_characters
-from jobs.warehouse.connection import Connection, quoted
+from jobs.warehouse.connection import Connection, quoted_name
 
 
 def source_with_preset_and_relation(
@@ -46,7 +46,7 @@ def source_with_preset_and_relation(
     """
     if source.preset_name is None:
         return source, file_relation(connection, source, copies_folder, check_lines=check_lines)
-    chosen_preset = preset(source.preset_name)
+    chosen_preset = find_preset(source.preset_name)
     layouts = _layouts_of_table(chosen_preset, source.table)
     source = _with_layout_options(connection, source, layouts)
     source_relation = file_relation(connection, source, copies_folder, check_lines=check_lines)
@@ -93,9 +93,9 @@ def relation_of_layout(file_relation: FileRelation, layout: FileLayout) -> FileR
         own_name = known.get(name.lower())
         if own_name is None:
             types[name] = "JSON" if is_json else "VARCHAR"
-            selected.append(f"cast(null as {types[name]}) as {quoted(name)}")
+            selected.append(f"cast(null as {types[name]}) as {quoted_name(name)}")
         elif is_json:
-            column = quoted(own_name)
+            column = quoted_name(own_name)
             value = f"try_cast({column} as json)" if types[own_name] in ("VARCHAR", "JSON") else f"to_json({column})"
             replaced.append(f"{value} as {column}")
             types[own_name] = "JSON"
@@ -138,7 +138,7 @@ def _with_layout_options(connection: Connection, source: LoadSource, layouts: tu
     if file.file_format != TEXT:
         return source
     encoding = source.read_options.encoding or "utf-8"
-    beginning = first_bytes(file.path, file.compression).decode(encoding, errors="replace")
+    beginning = read_first_bytes(file.path, file.compression).decode(encoding, errors="replace")
     layout = layout_matching_first_line(layouts, beginning.removeprefix("\ufeff").lstrip("\r\n").splitlines()[0])
     if layout is None:
         return source

@@ -123,7 +123,7 @@ MEASURE_IMPRESSIONS = """
 """
 
 
-def report_source(
+def make_source_report(
     connection: Connection,
     table: str,
     staging_rules: StagingRules,
@@ -166,7 +166,7 @@ def report_source(
 def _loaded_events_relation(connection: Connection) -> str | None:
     """Return the SQL relation of the warehouse's events, or of a sample of them; None if there are no events."""
     rows = count_rows(connection, "raw.events") if is_warehouse_table(connection, "raw", "events") else 0
-    return sampled_relation(rows, "raw.events") if rows else None
+    return sampled_relation_sql(rows, "raw.events") if rows else None
 
 
 def _events_report(
@@ -175,7 +175,7 @@ def _events_report(
     rows = count_rows(connection, "incoming")
     names = ("event_id", "visitor_id", "user_id", "item_id", "event_type")
     texts = {name: staging_rules.text_sql(name) for name in (*names, "event_at")}
-    relation = sampled_relation(rows, table_to_sample)
+    relation = sampled_relation_sql(rows, table_to_sample)
     known_types = ", ".join(literal(name) for name in staging_rules.known_event_types)
     counts = _single_row(
         connection,
@@ -220,7 +220,7 @@ def _events_report(
 
 def _items_report(connection: Connection, staging_rules: StagingRules, table_to_sample: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = sampled_relation(rows, table_to_sample)
+    relation = sampled_relation_sql(rows, table_to_sample)
     names = ("item_id", "title", "brand", "category", "description", "price", "available", "updated_at")
     counts = _single_row(
         connection,
@@ -258,7 +258,7 @@ def _items_report(connection: Connection, staging_rules: StagingRules, table_to_
 
 def _visitors_report(connection: Connection, staging_rules: StagingRules, table_to_sample: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = sampled_relation(rows, table_to_sample)
+    relation = sampled_relation_sql(rows, table_to_sample)
     texts = {name: staging_rules.text_sql(name) for name in ("visitor_id", "updated_at")}
     counts = _single_row(
         connection,
@@ -290,7 +290,7 @@ def _visitors_report(connection: Connection, staging_rules: StagingRules, table_
 
 def _impressions_report(connection: Connection, staging_rules: StagingRules, table_to_sample: str) -> SourceReport:
     rows = count_rows(connection, "incoming")
-    relation = sampled_relation(rows, table_to_sample)
+    relation = sampled_relation_sql(rows, table_to_sample)
     texts = {name: staging_rules.text_sql(name) for name in ("visitor_id", "item_id", "shown_at", "rank", "propensity")}
     counts = _single_row(
         connection,
@@ -341,7 +341,7 @@ def _count_visitors_with_events(connection: Connection, visitor_id_sql: str) -> 
     return count_rows(connection, f"{ids[0]} semi join {ids[1]} using (visitor_id)")
 
 
-def sampled_relation(row_count: int, relation: str) -> str:
+def sampled_relation_sql(row_count: int, relation: str) -> str:
     """Return the SQL of a relation, or of a sample of it if it has more rows than are read for a report."""
     if row_count <= EXACT_ROWS:
         return relation

@@ -20,7 +20,7 @@ from jobs.loading.text_dialects import (
     lines_after_header,
     words_of_sql_expressions,
 )
-from jobs.loading.unpacking import first_bytes, open_bytes
+from jobs.loading.unpacking import open_bytes, read_first_bytes
 from jobs.warehouse.connection import literal
 
 DUCKDB_LINE_SIZE = 2_000_000
@@ -93,7 +93,7 @@ def _dialect_of_file(source: LoadSource, file: ReadableFile) -> TextDialect | No
     UsageError
         If the file is not in UTF-8, or has no header and none is named.
     """
-    beginning = first_bytes(file.path, file.compression)
+    beginning = read_first_bytes(file.path, file.compression)
     options = source.read_options
     dialect = dialect_of_text(beginning, options.delimiter, options.columns)
     if dialect is None:

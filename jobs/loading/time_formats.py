@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from jobs.errors import UsageError
-from jobs.loading.report import sampled_relation
+from jobs.loading.report import sampled_relation_sql
 from jobs.loading.values_as_text import time_read_by_formats_sql
 from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.dbt_macros import dbt_macros
@@ -139,7 +139,7 @@ def find_unread_times(
         f"else {text} is not null and ({macros.to_timestamp_utc(text)} is null "
         f"or regexp_full_match({text}, {literal(DAY_OR_MONTH_FIRST)})) end"
     )
-    measured = sampled_relation(count_rows(connection, relation), relation)
+    measured = sampled_relation_sql(count_rows(connection, relation), relation)
     count = count_rows(connection, f"{measured} where {is_unread_sql}")
     if not count:
         return None

@@ -68,7 +68,7 @@ def _open_decompressed(path: str, compression: str) -> Iterator[BinaryIO]:
             yield plain
 
 
-def first_bytes(path: str, compression: str) -> bytes:
+def read_first_bytes(path: str, compression: str) -> bytes:
     """Return the first ``HEAD_BYTES`` decompressed bytes of a file, which show its encoding, delimiter and header."""
     with open_bytes(path, compression) as stream:
         return stream.read(HEAD_BYTES)

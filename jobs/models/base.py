@@ -64,8 +64,8 @@ class Model(ABC):
     Raises
     ------
     UsageError
-        If a given hyper-parameter is unknown in the family or its value is not allowed (:meth:`check_hyperparameter`),
-        or if two hyper-parameters contradict each other.
+        If a given hyper-parameter is unknown in the family or its value is not allowed
+        (:meth:`require_valid_hyperparameter`), or if two hyper-parameters contradict each other.
     """
 
     family: ClassVar[str]
@@ -77,7 +77,7 @@ class Model(ABC):
     def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
         self.given_parameters = dict(hyperparameters or {})
         for name, value in self.given_parameters.items():
-            self.check_hyperparameter(name, value)
+            self.require_valid_hyperparameter(name, value)
         self.parameters: dict[str, Any] = {**self.defaults, **self.given_parameters}
         self.chosen_parameters = {name: self.parameters[name] for name in self.values_to_try}
 
@@ -87,7 +87,7 @@ class Model(ABC):
         return [name for name in self.values_to_try if name not in self.given_parameters]
 
     @classmethod
-    def check_hyperparameter(cls, name: str, value: Any) -> None:
+    def require_valid_hyperparameter(cls, name: str, value: Any) -> None:
         """Raise UsageError if the family has no hyper-parameter ``name``, or ``value`` is not allowed for it."""
         if name not in cls.defaults:
             raise UsageError(f"unknown parameter '{name}' of {cls.family}: {nearest_name_hint(name, cls.defaults)}")

@@ -66,12 +66,12 @@ class Fusion(Model):
         self.weights = np.full(len(self.part_models), 1 / len(self.part_models))
 
     @classmethod
-    def check_hyperparameter(cls, name: str, value: Any) -> None:
+    def require_valid_hyperparameter(cls, name: str, value: Any) -> None:
         """Raise UsageError if ``value`` is not allowed for hyper-parameter ``name``.
 
         The hyper-parameter ``parts`` has to list two model families at least.
         """
-        super().check_hyperparameter(name, value)
+        super().require_valid_hyperparameter(name, value)
         if name == "parts" and len(value) < 2:
             raise UsageError("fusion's parts must be two families at least")
 

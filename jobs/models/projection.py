@@ -133,10 +133,10 @@ def fit_projection(
     return Projection(mean.astype(np.float32), components.astype(np.float32))
 
 
-def _numerical_rank(centred_rows: Doubles, mean: Doubles) -> int:
+def _numerical_rank(centred_rows: Doubles, mean_row: Doubles) -> int:
     """Count the principal directions in which the centred rows differ by more than float32's rounding errors."""
     covariance = centred_rows.T @ centred_rows / len(centred_rows)
-    smallest = 10 * np.finfo(np.float32).eps * np.sqrt(np.trace(covariance) + mean @ mean)
+    smallest = 10 * np.finfo(np.float32).eps * np.sqrt(np.trace(covariance) + mean_row @ mean_row)
     return int((np.sqrt(np.linalg.eigvalsh(covariance).clip(min=0)) > smallest).sum())
 
 

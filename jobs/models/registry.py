@@ -49,12 +49,12 @@ def make_model(
     return FAMILIES[family](hyperparameters)
 
 
-def check_hyperparameter(family: str, name: str, value: Any) -> None:
+def require_valid_hyperparameter(family: str, name: str, value: Any) -> None:
     """Raise UsageError if a family has no hyper-parameter ``name``, or ``value`` is not allowed for it.
 
     The hyper-parameter is checked by itself. Combinations of hyper-parameters are checked when a model is made.
     """
-    FAMILIES[family].check_hyperparameter(name, value)
+    FAMILIES[family].require_valid_hyperparameter(name, value)
     if family == Fusion.family and name == "parts":
         fusible = [other for other in FAMILIES if other != Fusion.family]
         for part in value:
@@ -66,7 +66,7 @@ def check_hyperparameter(family: str, name: str, value: Any) -> None:
 
 def _make_fusion(hyperparameters: Mapping[str, Any], paid_services: PaidServices | None) -> Fusion:
     for name, value in hyperparameters.items():
-        check_hyperparameter(Fusion.family, name, value)
+        require_valid_hyperparameter(Fusion.family, name, value)
     with_defaults = {**Fusion.defaults, **hyperparameters}
     part_families, part_parameters = with_defaults["parts"], with_defaults["parameters"]
     for family in part_parameters:

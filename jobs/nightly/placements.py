@@ -260,9 +260,13 @@ class _PlacementListWriter:
             filled, list_depends_on_popularity[some] = fill_lists(
                 rules, model_ranking, rows[some], exclusions, self._popularity
             )
-            lists.items[some], lists.scores[some], lists.sources[some] = filled.items, filled.scores, filled.sources
+            lists.items[some], lists.scores[some], lists.source_codes[some] = (
+                filled.items,
+                filled.scores,
+                filled.source_codes,
+            )
             if self._scorer:
-                of_model = np.where(filled.sources == MODEL, filled.items, -1).astype(np.int32)
+                of_model = np.where(filled.source_codes == MODEL, filled.items, -1).astype(np.int32)
                 reason_items[some] = self._scorer.reason_items(sequences.take(rows[some]), of_model, rules.allowed_mask)
         self._replace_lists(ready_placement.placement, due_lists, lists, reason_items, list_depends_on_popularity)
 
@@ -290,7 +294,7 @@ class _PlacementListWriter:
                 "rank": pa.array(column + 1, pa.int32()),
                 "item_id": pa.array(self._item_ids[lists.items[row, column]], pa.string()),
                 "score": pa.array(lists.scores[row, column], pa.float64()),
-                "source": pa.array(self._sources[lists.sources[row, column]], pa.string()),
+                "source": pa.array(self._sources[lists.source_codes[row, column]], pa.string()),
                 "reason_item_id": pa.array(self._item_ids[reason_items[row, column]], pa.string()),
             }
         )

@@ -155,6 +155,6 @@ def _folder_of_node(node: Mapping[str, Any]) -> str:
     return "catalog" if node["resource_type"] == "snapshot" else str(node["path"]).split("/", 1)[0]
 
 
-def _nodes_read_by(test: Mapping[str, Any]) -> Iterable[str]:
-    attached = test.get("attached_node")
-    return [attached] if attached else test["depends_on"]["nodes"]
+def _nodes_read_by(test_node: Mapping[str, Any]) -> Iterable[str]:
+    attached = test_node.get("attached_node")
+    return [attached] if attached else test_node["depends_on"]["nodes"]

@@ -16,7 +16,7 @@ RANK_CONSTANT = 60
 """Constant in a rank score, boost / (RANK_CONSTANT + rank), as in reciprocal-rank fusion (Cormack et al. 2009)."""
 
 MODEL, POPULARITY, PIN = 0, 1, 2
-"""Sources of an item in a list: the model's ranking, the ranking by popularity, or a pin."""
+"""Codes of the sources of a list's items: the model's ranking, the ranking by popularity, or a pin."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class PartialLists:
     items : int32 array (lists, k)
         The item at each rank; -1 where the rank is still open.
     scores : float32 array (lists, k)
-    sources : int8 array (lists, k)
+    source_codes : int8 array (lists, k)
         ``MODEL``, ``POPULARITY`` or ``PIN``.
     """
 
     items: Ints
     scores: Floats
-    sources: np.ndarray
+    source_codes: np.ndarray
 
     @classmethod
     def empty(cls, list_count: int, k: int) -> "PartialLists":
@@ -110,7 +110,7 @@ def fill_ranks(
     list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
-    source: int,
+    source_code: int,
     caps: Sequence[Cap],
 ) -> None:
     """Fill open ranks of some lists, in place.
@@ -121,8 +121,8 @@ def fill_ranks(
         Numbers of the lists in ``partial_lists``; row ``i`` of ``candidates`` belongs to list ``list_indices[i]``.
     ranks : sequence of int
         The ranks to fill (the first is 1), ascending; ranks that have an item keep it.
-    source : int
-        Source of the candidates: ``MODEL``, ``POPULARITY`` or ``PIN``.
+    source_code : int
+        Code of the source of the candidates: ``MODEL``, ``POPULARITY`` or ``PIN``.
     """
     columns = np.array(ranks) - 1
     listed_items = partial_lists.items[list_indices]
@@ -140,7 +140,7 @@ def fill_ranks(
         candidates.items[row, place],
         candidates.scores[row, place],
     )
-    partial_lists.sources[entries] = source
+    partial_lists.source_codes[entries] = source_code
 
 
 def are_listed(listed_items: Ints, candidate_items: Ints) -> Bools:

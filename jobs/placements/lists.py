@@ -101,24 +101,24 @@ def fill_lists(
     bool array (lists,)
         Whether the list depends on popularity, because the model had too few items for it.
     """
-    lists = PartialLists.empty(len(visitor_indices), rules.k)
+    partial_lists = PartialLists.empty(len(visitor_indices), rules.k)
     # the catalogue may be empty, and padding with the item index -1 needs at least one item
     if not len(rules.allowed_mask):
-        return lists, np.full(len(visitor_indices), rules.has_fallback, np.bool_)
-    filler = _ListFiller(rules, model_ranking, visitor_indices, exclusions, popularity, lists)
+        return partial_lists, np.full(len(visitor_indices), rules.has_fallback, np.bool_)
+    filler = _ListFiller(rules, model_ranking, visitor_indices, exclusions, popularity, partial_lists)
     for rank, item in sorted(rules.pins.items()):
         filler.place_pin(rank, item)
     for rank, allowed_mask in sorted(rules.slots.items()):
         filler.fill_open_ranks([rank], allowed_mask, None)
     filler.fill_open_ranks(range(1, rules.k + 1), rules.allowed_mask, rules.diversity)
-    _close_gaps(lists)
-    return lists, filler.list_depends_on_popularity
+    _close_gaps(partial_lists)
+    return partial_lists, filler.list_depends_on_popularity
 
 
-def _close_gaps(lists: PartialLists) -> None:
+def _close_gaps(partial_lists: PartialLists) -> None:
     """Move items up, so that a list's open ranks are at its end: a pin or slot may have filled a rank behind them."""
-    order = np.argsort(lists.items < 0, axis=1, kind="stable")
-    for part in (lists.items, lists.scores, lists.sources):
+    order = np.argsort(partial_lists.items < 0, axis=1, kind="stable")
+    for part in (partial_lists.items, partial_lists.scores, partial_lists.source_codes):
         part[:] = np.take_along_axis(part, order, 1)
 
 
@@ -130,7 +130,7 @@ class _ListFiller:
         visitor_indices: Longs,
         exclusions: Exclusions,
         popularity: Floats,
-        lists: PartialLists,
+        partial_lists: PartialLists,
     ) -> None:
         self._rules, self._model_ranking, self._visitor_indices, self._exclusions = (
             rules,
@@ -138,7 +138,7 @@ class _ListFiller:
             visitor_indices,
             exclusions,
         )
-        self._popularity, self._lists = popularity, lists
+        self._popularity, self._lists = popularity, partial_lists
         self.list_depends_on_popularity = np.zeros(len(visitor_indices), np.bool_)
 
     def place_pin(self, rank: int, item: int) -> None:
@@ -180,7 +180,7 @@ class _ListFiller:
         list_indices: Longs,
         ranks: Sequence[int],
         depth: int,
-        source: int,
+        source_code: int,
         enterable_mask: Bools,
         diversity: Diversity | None,
         use_shared_ranking: bool,
@@ -202,7 +202,7 @@ class _ListFiller:
                 self._lists.items[some[:, None], columns] = before[some]
                 candidates = find_candidates(some, depth, use_shared_ranking)
                 is_open, is_unsure = self._fill_with_candidates(
-                    some, ranks, candidates, source, enterable_mask, diversity
+                    some, ranks, candidates, source_code, enterable_mask, diversity
                 )
                 is_short = is_unsure & use_shared_ranking & (candidates.looked_at_counts < depth)
                 unsure.append(some[is_unsure & ~is_short])
@@ -219,16 +219,16 @@ class _ListFiller:
         list_indices: Longs,
         ranks: Sequence[int],
         candidates: Candidates,
-        source: int,
+        source_code: int,
         enterable_mask: Bools,
         diversity: Diversity | None,
     ) -> tuple[Bools, Bools]:
         """Fill ranks of some lists; return which lists have open ranks, and which might change with more candidates."""
         caps = self._rules.caps
         if diversity:
-            are_certain = fill_by_relevance(self._lists, list_indices, ranks, candidates, source, caps, diversity)
+            are_certain = fill_by_relevance(self._lists, list_indices, ranks, candidates, source_code, caps, diversity)
         else:
-            fill_ranks(self._lists, list_indices, ranks, candidates, source, caps)
+            fill_ranks(self._lists, list_indices, ranks, candidates, source_code, caps)
             are_certain = np.ones(len(list_indices), np.bool_)
         is_open = (self._lists.items[list_indices[:, None], np.array(ranks) - 1] < 0).any(axis=1)
         is_unsure = is_open & ~candidates.is_complete

@@ -120,7 +120,7 @@ def make_checked_placement(
     placement_settings: PlacementSettings,
     rule_relations: RuleRelations,
     catalog: Catalog,
-    dbt_vars: JobVars,
+    job_vars: JobVars,
 ) -> Placement:
     """Check a placement's rules against the columns of the warehouse, and return the checked placement.
 
@@ -130,8 +130,8 @@ def make_checked_placement(
         If a rule is wrong; the message names the placement and the key.
     """
     table = f"[placements.{placement_name}]"
-    k = placement_settings.k or dbt_vars.recommendations_per_visitor
-    require_parsable_rules(connection, placement_name, placement_settings, dbt_vars)
+    k = placement_settings.k or job_vars.recommendations_per_visitor
+    require_parsable_rules(connection, placement_name, placement_settings, job_vars)
     caps = {
         find_required_column(f"{table} max_per", column, rule_relations.item_columns): limit
         for column, limit in placement_settings.max_per.items()
@@ -146,7 +146,7 @@ def make_checked_placement(
         placement_name,
         placement_settings,
         k,
-        dbt_vars.allow_repeats if placement_settings.repeats is None else placement_settings.repeats,
+        job_vars.allow_repeats if placement_settings.repeats is None else placement_settings.repeats,
         make_checked_item_rule(connection, f"{table} items", placement_settings.items, rule_relations)
         if placement_settings.items
         else None,

@@ -60,7 +60,7 @@ def fill_by_relevance(
     list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
-    source: int,
+    source_code: int,
     caps: Sequence[Cap],
     diversity: Diversity,
 ) -> Bools:
@@ -76,7 +76,7 @@ def fill_by_relevance(
     for start in range(0, len(list_indices), step):
         some = np.arange(start, min(start + step, len(list_indices)))
         are_certain[some] = _fill_some_lists(
-            partial_lists, list_indices[some], ranks, candidates.take(some), source, caps, diversity
+            partial_lists, list_indices[some], ranks, candidates.take(some), source_code, caps, diversity
         )
     return are_certain
 
@@ -86,7 +86,7 @@ def _fill_some_lists(
     list_indices: Longs,
     ranks: Sequence[int],
     candidates: Candidates,
-    source: int,
+    source_code: int,
     caps: Sequence[Cap],
     diversity: Diversity,
 ) -> Bools:
@@ -104,7 +104,7 @@ def _fill_some_lists(
         entries = list_indices[found], rank - 1
         partial_lists.items[entries] = candidates.items[numbers[found], chosen[found]]
         partial_lists.scores[entries] = candidates.scores[numbers[found], chosen[found]]
-        partial_lists.sources[entries] = source
+        partial_lists.source_codes[entries] = source_code
         state.enter_candidates(chosen)
     return are_certain
 

@@ -7,7 +7,7 @@ gets no column: a rule reads it as ``attributes ->> 'NAME'``.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from jobs.warehouse.connection import Connection, literal, quoted
+from jobs.warehouse.connection import Connection, literal, quoted_name
 
 SELECT_NEWEST_EVENT = "select max(ended_at) from sessions.sessions"
 
@@ -123,4 +123,4 @@ def _select_terms_of_attributes(attribute_types: Iterable[tuple[str, str]], take
             taken_names.add(name.lower())
             pointer = literal("/" + name.replace("~", "~0").replace("/", "~1"))
             value = f"items.attributes ->> {pointer}" if type_ != "json" else f"items.attributes -> {pointer}"
-            yield f", try_cast({value} as {SQL_TYPES.get(type_, 'json')}) as {quoted(name)}"
+            yield f", try_cast({value} as {SQL_TYPES.get(type_, 'json')}) as {quoted_name(name)}"

@@ -19,7 +19,7 @@ from jobs.errors import NextmartError, UsageError, nearest_name_hint
 from jobs.loading.expression_checks import require_one_expression, syntax_nodes
 from jobs.placement_settings import PlacementSettings
 from jobs.placements.rule_relations import ITEM_TABLE, VISITOR_TABLE, RuleRelations
-from jobs.warehouse.connection import Connection, quoted
+from jobs.warehouse.connection import Connection, quoted_name
 
 RANDOM_FUNCTIONS = frozenset({"random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "setseed"})
 """SQL functions that rules must not call: their values differ each time, so a list could not be made again."""
@@ -53,7 +53,7 @@ class CheckedExpression:
 
 
 def require_parsable_rules(
-    connection: Connection, placement_name: str, placement_settings: PlacementSettings, dbt_vars: JobVars
+    connection: Connection, placement_name: str, placement_settings: PlacementSettings, job_vars: JobVars
 ) -> None:
     """Check what can be checked of a placement's rules without the shop's data: the syntax of SQL, and the ranks.
 
@@ -73,7 +73,7 @@ def require_parsable_rules(
     for key, sql in rules.items():
         if sql is not None:
             _parse_rule(connection, f"{setting} {key}", sql)
-    k = placement_settings.k or dbt_vars.recommendations_per_visitor
+    k = placement_settings.k or job_vars.recommendations_per_visitor
     for key, ranks in (("pins", placement_settings.pins), ("slots", placement_settings.slots)):
         if ranks and max(ranks) > k:
             raise UsageError(
@@ -138,7 +138,7 @@ def make_checked_visitor_rule(
 
 def struct_sql(column_names: Collection[str]) -> str:
     """Return SQL of a struct with a field for each column; the struct of no columns gets a field that is true."""
-    fields = ", ".join(f"{quoted(name)}: {quoted(name)}" for name in sorted(column_names))
+    fields = ", ".join(f"{quoted_name(name)}: {quoted_name(name)}" for name in sorted(column_names))
     return "{" + (fields or "everyone: true") + "}"
 
 
@@ -183,8 +183,9 @@ def value_codes_of_column(connection: Connection, column: str) -> Ints:
 
     An item without a value has the code -1.
     """
+    column_sql = quoted_name(column)
     query = (
-        f"select case when {quoted(column)} is null then -1 else dense_rank() over (order by {quoted(column)}) end "  # noqa: S608
+        f"select case when {column_sql} is null then -1 else dense_rank() over (order by {column_sql}) end "  # noqa: S608
         f"from {ITEM_TABLE} order by item_index"
     )
     return _read_single_column(connection, query, {}).astype(np.int32)

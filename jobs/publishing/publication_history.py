@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from jobs.publishing.publication_totals import PublicationDifferences, PublicationTotals
-from jobs.warehouse.connection import Connection, count_rows, quoted
+from jobs.warehouse.connection import Connection, count_rows, quoted_name
 
 Outcome = Literal["published", "forced", "held"]
 
@@ -79,7 +79,7 @@ def insert_change_row(connection: Connection, table: str, change_row: dict[str, 
     """Append a row to a table of publication changes; values for which the table has no column are left out."""
     columns = {name for name, *_ in connection.execute(f"describe {table}").fetchall()}
     known = {name: value for name, value in change_row.items() if name in columns}
-    names, places = ", ".join(map(quoted, known)), ", ".join("?" * len(known))
+    names, places = ", ".join(map(quoted_name, known)), ", ".join("?" * len(known))
     connection.execute(f"insert into {table} ({names}) values ({places})", list(known.values()))  # noqa: S608
 
 

@@ -214,9 +214,9 @@ def sql_of_lists_with_arms(table: str) -> str:
     return f"(from {table} union all by name select null::varchar as arm where false)"
 
 
-def _query_totals(connection: Connection, database: str) -> PublicationTotals:
-    rows = sql_of_lists_with_arms(f"{database}.recommendations.visitor_recommendations")
-    query = TOTALS.format(database=database, of_model=IS_OF_MODEL_ARM, model_version=LIVE_MODEL_VERSION, rows=rows)
+def _query_totals(connection: Connection, database_name: str) -> PublicationTotals:
+    rows = sql_of_lists_with_arms(f"{database_name}.recommendations.visitor_recommendations")
+    query = TOTALS.format(database=database_name, of_model=IS_OF_MODEL_ARM, model_version=LIVE_MODEL_VERSION, rows=rows)
     return PublicationTotals(**_first_row(connection, query))
 
 

@@ -28,7 +28,7 @@ from jobs.publishing.published_file import (
 )
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, literal, quoted
+from jobs.warehouse.connection import SCHEMAS, Connection, count_rows, literal, quoted_name
 from jobs.warehouse.job_runs import JobRun
 
 PUBLIC_TABLES = """
@@ -154,7 +154,9 @@ def _require_allowed_published_file(connection: Connection, published_file: Path
 
 def _queries_of_public_tables(connection: Connection) -> dict[str, str]:
     """Return the query that selects the rows of each public table, by the table's name."""
-    return {table: f"from recommendations.{quoted(table)}" for (table,) in connection.execute(PUBLIC_TABLES).fetchall()}
+    return {
+        table: f"from recommendations.{quoted_name(table)}" for (table,) in connection.execute(PUBLIC_TABLES).fetchall()
+    }
 
 
 def _replace_published_file(
@@ -200,10 +202,10 @@ def _write_tables(connection: Connection, path: Path, query_by_table: dict[str, 
     try:
         connection.execute("create schema published_copy.recommendations")
         for table, query in query_by_table.items():
-            copy = f"published_copy.recommendations.{quoted(table)}"
+            copy = f"published_copy.recommendations.{quoted_name(table)}"
             connection.execute(f"create table {copy} as {query}")
             for column, comment in connection.execute(COMMENTS, {"table": table}).fetchall():
-                commented = f"column {copy}.{quoted(column)}" if column else f"table {copy}"
+                commented = f"column {copy}.{quoted_name(column)}" if column else f"table {copy}"
                 connection.execute(f"comment on {commented} is {literal(comment)}")
             counts[table] = count_rows(connection, f"({query})")
     finally:
@@ -230,6 +232,6 @@ def _verify_copy(path: Path, expected_row_counts: dict[str, int]) -> None:
     require_cleanly_closed(path)
     with duckdb.connect(str(path), read_only=True) as copy:
         for table, expected in expected_row_counts.items():
-            count = count_rows(copy, f"recommendations.{quoted(table)}")
+            count = count_rows(copy, f"recommendations.{quoted_name(table)}")
             if count != expected:
                 raise NextmartError(f"the copy of {table} holds {count} rows, not {expected}; nothing was published")

@@ -18,7 +18,7 @@ def make_tiles(warehouse_state: dict[str, Any], frames: Frames, now: datetime) -
     Parameters
     ----------
     warehouse_state : dict
-        State of the warehouse, which :func:`jobs.commands.status.status` returns.
+        State of the warehouse, which :func:`jobs.commands.status.read_status` returns.
     """
     return [
         _publication_tile(warehouse_state["published"], now),

@@ -16,7 +16,7 @@ TEMPLATES: Final = Path(__file__).parent / "template"
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportContent:
     """The content of a report; its texts are plain texts, which are escaped in the HTML page."""
 
     made_at: datetime
@@ -27,7 +27,7 @@ class Report:
     searchable_items: list[list[Any]]
 
 
-def render_page(report: Report) -> str:
+def render_page(report_content: ReportContent) -> str:
     """Return a report as the text of an HTML page.
 
     The page's content security policy lets it run only its own script, and load only pictures over https. A page loads
@@ -43,11 +43,13 @@ def render_page(report: Report) -> str:
     environment.filters["cell"] = cell_text
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html").render(
-        report=report,
+        report_content=report_content,
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704 - a file of this package
         script=Markup(script),  # noqa: S704 - a file of this package
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
         has_pictures=any(
-            row["picture"] for visitor in report.sampled_visitors for row in visitor["history"] + visitor["rows"]
+            row["picture"]
+            for visitor in report_content.sampled_visitors
+            for row in visitor["history"] + visitor["rows"]
         ),
     )

@@ -4,13 +4,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from jobs.commands.status import status
+from jobs.commands.status import read_status
 from jobs.errors import NextmartError, redact
 from jobs.files import replace_durably, unfinished_path
 from jobs.progress import say
 from jobs.reporting.data_sections import catalogue_section, funnel_section, late_events_section
 from jobs.reporting.overview import make_tiles, runs_section
-from jobs.reporting.page import Report, render_page
+from jobs.reporting.page import ReportContent, render_page
 from jobs.reporting.recommendation_sections import (
     concentration_section,
     models_section,
@@ -47,7 +47,7 @@ def write_report(settings: Settings, path: Path) -> dict[str, Any]:
             attach_needed_databases(connection, settings.attach)
         except NextmartError as error:  # queries that read the unreachable database give empty frames
             say(f"WARN: {redact(str(error))}")
-        page = redact(render_page(make_report(connection, settings)))
+        page = redact(render_page(make_report_content(connection, settings)))
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = unfinished_path(path)
     try:
@@ -65,10 +65,10 @@ def _require_absent_or_report(path: Path) -> None:
         raise NextmartError(f"{path} is no report of nextmart's: name another file, or move that one away")
 
 
-def make_report(connection: Connection, settings: Settings) -> Report:
+def make_report_content(connection: Connection, settings: Settings) -> ReportContent:
     """Return the content of the report on an open warehouse."""
-    state, frames, made_at = status(connection, settings), read_frames(connection), now()
-    return Report(
+    state, frames, made_at = read_status(connection, settings), read_frames(connection), now()
+    return ReportContent(
         made_at=made_at,
         warehouse_path=str(settings.warehouse),
         tiles=make_tiles(state, frames, made_at),

@@ -12,7 +12,7 @@ import duckdb
 
 from jobs.attached_database_settings import AttachedDatabase, ConnectionDetails, read_connection_details
 from jobs.errors import NextmartError, UsageError, redact, register_secret
-from jobs.warehouse.connection import SCHEMAS, Connection, literal, quoted
+from jobs.warehouse.connection import SCHEMAS, Connection, literal, quoted_name
 from jobs.warehouse.extensions import load_extension
 
 EXTENSIONS: Final = {
@@ -150,7 +150,9 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
             secret_name = _create_duckdb_secret(connection, name, connection_details)
             options.append(f"{'meta_secret' if database.type == 'ducklake' else 'secret'} {literal(secret_name)}")
         in_parentheses = f" ({', '.join(options)})" if options else ""
-        connection.execute(f"attach {literal(connection_details.connection_text)} as {quoted(name)}{in_parentheses}")
+        connection.execute(
+            f"attach {literal(connection_details.connection_text)} as {quoted_name(name)}{in_parentheses}"
+        )
     except NextmartError as error:
         raise type(error)(f"{setting_name}: {error}") from error
     except duckdb.Error as error:

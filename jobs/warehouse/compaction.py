@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobs.errors import NextmartError
 from jobs.files import copy_owner_and_mode, remove_database, replace_durably, require_disk_space, unfinished_path
-from jobs.warehouse.connection import Connection, literal, quoted
+from jobs.warehouse.connection import Connection, literal, quoted_name
 from jobs.warehouse.contents import open_read_only, read_definitions, read_row_counts_and_hashes
 
 SMALLEST_COMPACTED = 64 * 1024**2
@@ -67,7 +67,7 @@ def compact(warehouse: Path) -> FileSize:
             needed = round(1.1 * (size.total_bytes - size.free_bytes))
             require_disk_space(warehouse.parent, needed, f"compacting {warehouse}", "the warehouse stays as it is")
             connection.execute(f"attach {literal(str(unfinished))} as nextmart_compacted")
-            connection.execute(f"copy from database {quoted(warehouse.stem)} to nextmart_compacted")
+            connection.execute(f"copy from database {quoted_name(warehouse.stem)} to nextmart_compacted")
             connection.execute("detach nextmart_compacted")
             _require_equal_contents(connection, warehouse, unfinished)
             copy_owner_and_mode(warehouse, unfinished)

@@ -116,7 +116,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def quoted(identifier: str) -> str:
+def quoted_name(identifier: str) -> str:
     """Return the name of a table or column as a quoted SQL identifier."""
     return '"' + identifier.replace('"', '""') + '"'
 

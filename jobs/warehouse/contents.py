@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from jobs.errors import NextmartError
-from jobs.warehouse.connection import Connection, literal, quoted
+from jobs.warehouse.connection import Connection, literal, quoted_name
 
 TABLES = """
     select schema_name, table_name from duckdb_tables()
@@ -67,10 +67,10 @@ def open_read_only(path: Path, database_name: str) -> Iterator[Connection]:
     with closing(duckdb.connect()) as connection:
         connection.execute("set TimeZone = 'UTC'")
         try:
-            connection.execute(f"attach {literal(str(path))} as {quoted(database_name)} (read_only)")
+            connection.execute(f"attach {literal(str(path))} as {quoted_name(database_name)} (read_only)")
         except duckdb.Error as error:
             raise NextmartError(f"{path} can't be opened: {error}") from error
-        connection.execute(f"use {quoted(database_name)}")
+        connection.execute(f"use {quoted_name(database_name)}")
         yield connection
 
 
@@ -88,7 +88,7 @@ def read_row_counts_and_hashes(connection: Connection) -> RowsByTable:
     """
     rows: RowsByTable = {}
     for schema, table in connection.execute(TABLES).fetchall():
-        relation = f"{quoted(schema)}.{quoted(table)}"
+        relation = f"{quoted_name(schema)}.{quoted_name(table)}"
         query = f"select count(*), coalesce(sum(hash(row_)::hugeint), 0) from {relation} as row_"  # noqa: S608
         try:
             count, hash_sum = connection.execute(query).fetchone() or (0, 0)

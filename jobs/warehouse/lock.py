@@ -158,11 +158,11 @@ def _lock_of_this_process(lock_path: Path) -> WarehouseLock | None:
     return lock if lock and lock.is_held else None
 
 
-def read_owner(file: IO[str]) -> LockOwner | None:
+def read_owner(open_file: IO[str]) -> LockOwner | None:
     """Return the owner that an open file of a lock names; None if it names none."""
     try:
-        file.seek(0)
-        return LockOwner(**json.load(file))
+        open_file.seek(0)
+        return LockOwner(**json.load(open_file))
     except (OSError, ValueError, TypeError):
         # the file is empty, because nobody has had the lock yet; or it is being written; or Windows keeps it locked
         return None
@@ -215,10 +215,10 @@ def _open_locked_file(lock_path: Path, warehouse: Path, wait_seconds: float) -> 
     return file
 
 
-def _write_owner(file: IO[str], owner: LockOwner) -> None:
+def _write_owner(open_file: IO[str], owner: LockOwner) -> None:
     """Write the owner of the lock into its file. If the disk is full, messages can't name the owner; that is all."""
     with suppress(OSError):
-        file.seek(0)
-        file.truncate()
-        json.dump(asdict(owner), file)
-        file.flush()
+        open_file.seek(0)
+        open_file.truncate()
+        json.dump(asdict(owner), open_file)
+        open_file.flush()

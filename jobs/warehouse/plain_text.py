@@ -37,7 +37,7 @@ def plain_text(text: str) -> str:
     because nobody knows which letter it replaced.
     """
     for _ in range(MAX_ROUNDS):
-        plain = repaired_encoding(without_tags(unescape_html(text)))
+        plain = repair_encoding(without_tags(unescape_html(text)))
         if plain == text or ("<" not in plain and "&" not in plain):
             return plain
         text = plain
@@ -90,6 +90,6 @@ def _is_tag(match: re.Match[str]) -> bool:
     return len(words) < (1 if match["inline"] else 2) or "=" in match["attributes"]
 
 
-def repaired_encoding(text: str) -> str:
+def repair_encoding(text: str) -> str:
     """Repair a text in UTF-8 that was read as another encoding (mojibake); return other texts unchanged."""
     return text if text.isascii() else ftfy.fix_encoding(text)

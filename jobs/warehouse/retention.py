@@ -95,6 +95,6 @@ def delete_old_rows(connection: Connection, retention: Retention) -> dict[str, i
     return {table: count for table, count in deleted.items() if count}
 
 
-def _delete_and_count(connection: Connection, statement: str, parameters: dict[str, int]) -> int:
-    row = connection.execute(statement, parameters).fetchone()
+def _delete_and_count(connection: Connection, statement: str, bound_values: dict[str, int]) -> int:
+    row = connection.execute(statement, bound_values).fetchone()
     return int(row[0]) if row else 0

@@ -19,7 +19,7 @@ from jobs.loading.presets.all_presets import PRESETS
 from jobs.loading.proposals.common_names import columns_with_names, snake_case_name
 from jobs.loading.proposals.toml_text import toml_value
 from jobs.settings import load_settings
-from jobs.warehouse.connection import quoted
+from jobs.warehouse.connection import quoted_name
 
 PRESET_FILES = Path(__file__).parents[1] / "loading" / "presets"
 CLICKS = "client_id,sku,ts,event\n" + "".join(
@@ -117,7 +117,7 @@ def test_files_that_cannot_be_read_are_named_and_the_others_proposed(shell):
     for name in ("broken.parquet", "broken.csv.gz", "broken.xlsx", "broken.json", "empty.csv"):
         shell.write(name, b"" if name.startswith("empty") else b"{broken")
     proposal = make_init_proposal(["."])
-    assert {feed.sample.sampled_path for feed in proposal.feeds.values()} == {"clicks.csv"}
+    assert {feed.sample.sampled_path for feed in proposal.feed_proposals.values()} == {"clicks.csv"}
     for name in ("broken.parquet", "broken.csv.gz"):
         assert any(name in left_out for left_out in proposal.problems_of_left_out_files)
     assert len(proposal.problems_of_left_out_files) == 5
@@ -130,7 +130,7 @@ def test_files_that_cannot_be_read_are_named_and_the_others_proposed(shell):
 def test_files_of_presets_are_recognised(shell):
     shutil.copytree(PRESET_FILES, "exports")
     proposal = make_init_proposal(["exports"])
-    by_file = {Path(feed.sample.sampled_path).name: feed for feed in proposal.feeds.values()}
+    by_file = {Path(feed.sample.sampled_path).name: feed for feed in proposal.feed_proposals.values()}
     found = {name: (feed.preset.name if feed.preset else None, feed.kind) for name, feed in by_file.items()}
     events = {
         "ga4.json": "ga4", "segment.jsonl": "segment", "segment_warehouse.csv": "segment",
@@ -398,6 +398,6 @@ def test_any_header_is_mapped_to_exactly_its_columns(names):
     )
     [feed] = read_feeds(tomllib.loads(text)["feeds"], 0.01)
     assert column_value_sql(LoadSource("events", "a.csv", column_map=feed.settings.map), names) == {
-        key: quoted(name) if name == name.strip() != "" else f"({quoted(name)}\n)"
+        key: quoted_name(name) if name == name.strip() != "" else f"({quoted_name(name)}\n)"
         for key, name in zip(ours, names, strict=True)
     }

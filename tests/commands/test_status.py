@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import duckdb
 import pytest
 
-from jobs.commands.status import status
+from jobs.commands.status import read_status
 from jobs.commands.terminal import print_status
 from jobs.settings import Settings
 from jobs.warehouse.connection import prepare_warehouse
@@ -20,7 +20,7 @@ def connection():
 
 
 def test_what_is_not_built_yet_is_null(connection, tmp_path, capsys):
-    found = status(connection, Settings(published=tmp_path / "published.duckdb"))
+    found = read_status(connection, Settings(published=tmp_path / "published.duckdb"))
     assert (found["newest_build"], found["freshness"], found["live_model"]) == (None, [], None)
     assert found["counts"]["events left for the next run"] is None
     print_status(found)
@@ -40,7 +40,7 @@ def test_the_newest_build_is_shown(connection, tmp_path, capsys):
         create schema sessions;
         create table sessions.bot_visitors as select unnest(['v1', 'v2', 'v3']) as visitor_id
     """)
-    found = status(connection, Settings(published=tmp_path / "published.duckdb"))
+    found = read_status(connection, Settings(published=tmp_path / "published.duckdb"))
     assert found["counts"]["events left for the next run"] == 700
     assert found["counts"]["visitors that are bots"] == 3
     assert found["newest_build"] == {
@@ -70,7 +70,7 @@ def test_texts_that_wait_for_a_vector_are_shown(connection, tmp_path, capsys):
             ('s1', 'b1', 'ada', 8, 'in_progress', 1200, 9000, 0, null, 'r', '2026-06-03 03:00:00+00', null),
             ('s2', 'b2', 'ada', 8, 'completed', 1200, 9000, 1200, null, 'r', '2026-06-03 03:00:00+00', now())
     """)
-    found = status(connection, Settings(published=tmp_path / "published.duckdb"))
+    found = read_status(connection, Settings(published=tmp_path / "published.duckdb"))
     assert [(row["status"], row["items"]) for row in found["embedding_backlog"]] == [("failed", 1), ("missing", 2)]
     assert [row["batch_id"] for row in found["embedding_batches"]] == ["b1"]
     print_status(found)
@@ -86,7 +86,7 @@ def test_each_placement_is_shown_with_its_lists(connection, tmp_path, capsys):
         "unnest([3, 1]) as length, 'm' as model_version, 0 as list_hash, 'r' as run_id, "
         "timestamptz '2026-06-01 03:00:00+00' as generated_at"
     )
-    found = status(connection, Settings(published=tmp_path / "published.duckdb", placements={"mail": {"k": 3}}))
+    found = read_status(connection, Settings(published=tmp_path / "published.duckdb", placements={"mail": {"k": 3}}))
     assert [(row["placement"], row["visitors"], row["rows"]) for row in found["placements"]] == [
         ("home", 2, 4), ("mail", 0, 0)
     ]  # fmt: skip

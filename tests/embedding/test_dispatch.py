@@ -73,7 +73,7 @@ def dispatcher_of(provider, patience=0.5, budget=None):
 def dispatched(dispatcher, requests):
     """Make requests; return the vectors and the errors by text."""
     vectors, failed = {}, {}
-    for outcome in dispatcher.outcomes(requests):
+    for outcome in dispatcher.make_requests(requests):
         if outcome.vectors is not None:
             rows = zip(outcome.embedded_texts, outcome.vectors.tolist(), strict=True)
             vectors.update({text.text: vector for text, vector in rows})
@@ -109,7 +109,7 @@ def test_what_is_not_stored_yet_counts_as_under_way():
     """A kill must not lose more requests than may be in flight."""
     provider = Function(max_requests_in_flight=3)
     stored = 0
-    for outcome in dispatcher_of(provider).outcomes(cut(texts_of(30), 1)):
+    for outcome in dispatcher_of(provider).make_requests(cut(texts_of(30), 1)):
         time.sleep(0.01)  # time enough for further requests, which must not be made
         assert len(provider.asked) - stored <= 3
         stored += len(outcome.embedded_texts)
@@ -152,7 +152,7 @@ def test_stop_ends_a_wait_for_a_better_time():
 
 def test_an_outcome_that_cant_be_stored_ends_the_requests():
     provider = Function(max_requests_in_flight=2)
-    outcomes = dispatcher_of(provider).outcomes(cut(texts_of(40), 2))
+    outcomes = dispatcher_of(provider).make_requests(cut(texts_of(40), 2))
     next(outcomes)
     outcomes.close()
     assert len(provider.asked) <= 3

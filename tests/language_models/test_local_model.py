@@ -107,7 +107,7 @@ def test_a_rule_is_learnt(make):
     assert min(np.subtract(after, before)) > 1
     asked = [Conversation("next", "red fine comb"), Conversation("next", "blue fine comb")]
     assert [chosen[0] for chosen in model.choose_likeliest_answers(asked, TITLES, 3)] == [0, 2]
-    assert model.answer(asked, Sampling(3, 0.0, 8)) == [["red soap"] * 3, ["blue soap"] * 3]
+    assert model.draw_answers(asked, Sampling(3, 0.0, 8)) == [["red soap"] * 3, ["blue soap"] * 3]
 
 
 def test_the_loss_is_that_of_the_answers_tokens_alone(make):
@@ -192,7 +192,7 @@ def test_samples_are_as_frequent_as_they_are_likely(make, monkeypatch):
     model = make()
     monkeypatch.setattr(local_model, "BATCH_SIZE", 3)
     temperature = 0.7
-    answers = model.answer(ASKED, Sampling(4000, temperature, 1, seed=1))
+    answers = model.draw_answers(ASKED, Sampling(4000, temperature, 1, seed=1))
     assert [len(each) for each in answers] == [4000] * 4
     for conversation, each in zip(ASKED, answers, strict=True):
         said = model._tokenizer(f"<s> next <s> {conversation.user} <s>")["input_ids"]
@@ -204,32 +204,32 @@ def test_samples_are_as_frequent_as_they_are_likely(make, monkeypatch):
 
 def test_what_is_drawn_depends_on_the_seed_alone(make, monkeypatch):
     model = make()
-    first = model.answer(ASKED, Sampling(5, 1.0, 6, seed=1))
-    assert model.answer(ASKED, Sampling(5, 1.0, 6, seed=2)) != first
+    first = model.draw_answers(ASKED, Sampling(5, 1.0, 6, seed=1))
+    assert model.draw_answers(ASKED, Sampling(5, 1.0, 6, seed=2)) != first
     monkeypatch.setattr(local_model, "BATCH_SIZE", 1)
-    assert make().answer([*ASKED[::-1], ASKED[0]], Sampling(5, 1.0, 6, seed=1)) == [*first[::-1], first[0]]
+    assert make().draw_answers([*ASKED[::-1], ASKED[0]], Sampling(5, 1.0, 6, seed=1)) == [*first[::-1], first[0]]
     assert all(len(answer.split()) <= 6 for each in first for answer in each)
 
 
 def test_what_was_asked_before_is_not_computed_again_unless_more_was_learnt(make, monkeypatch):
     model, sampling = make(), Sampling(5, 1.0, 6, seed=1)
-    first = model.answer(ASKED[:2], sampling)
+    first = model.draw_answers(ASKED[:2], sampling)
     drawn, draw = [], LocalModel._draw_answers
     monkeypatch.setattr(
         LocalModel, "_draw_answers", lambda self, asked, how: drawn.append(asked) or draw(self, asked, how)
     )
-    assert model.answer([*ASKED[:3], ASKED[2]], sampling)[:2] == first
+    assert model.draw_answers([*ASKED[:3], ASKED[2]], sampling)[:2] == first
     model.restore(model.state())
-    assert model.answer(ASKED[:1], sampling) == first[:1]
+    assert model.draw_answers(ASKED[:1], sampling) == first[:1]
     assert drawn == [[ASKED[2]], [ASKED[0]]]
     monkeypatch.setattr(local_model, "CACHED_ANSWERS", 1)
-    model.answer(ASKED[:2], sampling)
+    model.draw_answers(ASKED[:2], sampling)
     assert [asked for asked, _ in model._cached_answers] == [ASKED[1]]
 
 
 def test_the_likeliest_word_without_temperature_is_what_the_model_says(make):
     model = make()
-    for conversation, (answer,) in zip(ASKED, model.answer(ASKED, Sampling(1, 0.0, 6)), strict=True):
+    for conversation, (answer,) in zip(ASKED, model.draw_answers(ASKED, Sampling(1, 0.0, 6)), strict=True):
         said = model._tokenizer(f"<s> next <s> {conversation.user} <s>")["input_ids"]
         start = len(said)
         for _ in range(6):
@@ -318,7 +318,7 @@ def test_examples_that_are_too_long_are_left_out(make, capsys):
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda model, asked: model.answer(asked, Sampling(2, 0.0, 20)),
+        lambda model, asked: model.draw_answers(asked, Sampling(2, 0.0, 20)),
         lambda model, asked: model.choose_likeliest_answers(asked, ["soap " * 20], 1),
     ],
 )
@@ -343,7 +343,7 @@ def test_the_family_hands_its_parameters_over(folder):
 
 def test_what_is_wrong_is_said(make, folder, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="neither the bundled 'SmolLM2-135M-Instruct', nor a folder"):
-        LocalModel("no-such-model").answer(ASKED, Sampling())
+        LocalModel("no-such-model").draw_answers(ASKED, Sampling())
     with pytest.raises(UsageError, match="nothing to fine-tune"):
         make().fine_tune([], [], 0, None)
     monkeypatch.setattr(chat_model_weights.importlib.util, "find_spec", lambda name: None)

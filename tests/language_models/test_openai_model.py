@@ -36,7 +36,7 @@ COMPLETIONS = "select * exclude (created_at) from ml.completions order by reques
 
 def run(model, questions=QUESTIONS):
     model.fine_tune(EXAMPLES, HELD_OUT, 7, None)
-    return model.answer(questions, SAMPLING)
+    return model.draw_answers(questions, SAMPLING)
 
 
 def tables(connection):
@@ -96,10 +96,10 @@ def test_nothing_is_bought_twice_by_later_runs_and_equal_questions_are_one(make_
     assert run(second) == WANTED
     again = make_model(prompt_max_cost=0.0)
     again.restore(first.state())
-    assert again.answer(QUESTIONS, SAMPLING) == WANTED
+    assert again.draw_answers(QUESTIONS, SAMPLING) == WANTED
     assert fake.paid == paid
     with pytest.raises(UsageError):
-        again.answer(QUESTIONS, Sampling(answers_per_conversation=4, temperature=0.5, max_tokens=40, seed=7))
+        again.draw_answers(QUESTIONS, Sampling(answers_per_conversation=4, temperature=0.5, max_tokens=40, seed=7))
 
 
 # --- runs that are killed ---
@@ -332,7 +332,7 @@ def test_wrong_answers_are_paid_for_too_and_end_the_run_where_they_pass_the_limi
 def test_at_temperature_0_one_answer_is_planned_and_bought_and_counts_as_all(make_model, fake, capsys):
     model = make_model()
     model.fine_tune(EXAMPLES, HELD_OUT, 7, None)
-    assert model.answer(QUESTIONS, replace(SAMPLING, temperature=0.0)) == WANTED
+    assert model.draw_answers(QUESTIONS, replace(SAMPLING, temperature=0.0)) == WANTED
     assert {question["n"] for question in fake.questions} == {1}
     assert re.search("3 questions, 1 answers each, .* at most 120 out", capsys.readouterr().err)
 
@@ -372,4 +372,4 @@ def test_hostile_names_arrive_as_they_are(make_model, fake):
     (job,) = fake.jobs.values()
     ((_, user, _),) = fake.examples(job)
     assert names(user) == shown
-    assert model.answer([write_conversation("item", shown)], SAMPLING) == [[name_as_json(shown[0])] * 3]
+    assert model.draw_answers([write_conversation("item", shown)], SAMPLING) == [[name_as_json(shown[0])] * 3]

@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
-from jobs.loading.feed_files import feed_files, mask_variable_values, natural_sort_key, unmasked_path
+from jobs.loading.feed_files import find_feed_files, mask_variable_values, natural_sort_key, unmasked_path
 from jobs.loading.feed_settings import read_feeds
 from jobs.loading.files_to_load import find_files_to_load
 from jobs.loading.loaded_files import record_loaded_file, record_modification_time
@@ -41,7 +41,7 @@ def test_a_masked_path_has_no_value_of_a_variable_and_leads_to_the_file(outer, i
         file.parent.mkdir(parents=True)
         file.touch()
         feed_ = feed(pattern)
-        [found] = feed_files(feed_)
+        [found] = find_feed_files(feed_)
         assert Path(found.path).samefile(file)
         assert Path(unmasked_path(feed_, found.masked_path)).samefile(file)
         shown = mask_variable_values(feed_, f"{found.masked_path}: can't open {found.path}")

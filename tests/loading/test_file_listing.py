@@ -6,9 +6,9 @@ import duckdb
 import pytest
 
 from jobs.errors import NextmartError
-from jobs.loading.feed_files import feed_files
+from jobs.loading.feed_files import find_feed_files
 from jobs.loading.feed_settings import read_feeds
-from jobs.loading.file_listing import file_paths
+from jobs.loading.file_listing import find_file_paths
 
 FOUND = ["archive/2025.csv", "linked.csv", "march/3.csv"]
 
@@ -17,7 +17,7 @@ def listed(folder):
     """Return the files that a feed finds, and those of the command line, in alphabetical order."""
     feed = read_feeds({"f": {"kind": "events", "files": str(folder)}}, 0.01)[0]
     with duckdb.connect() as connection:
-        return sorted(file.path for file in feed_files(feed)), file_paths(connection, str(folder))
+        return sorted(file.path for file in find_feed_files(feed)), find_file_paths(connection, str(folder))
 
 
 def test_links_are_followed_and_each_folder_counts_once(tmp_path):
@@ -42,4 +42,4 @@ def test_links_are_followed_and_each_folder_counts_once(tmp_path):
 def test_a_folder_that_may_not_be_read_is_named(tmp_path):
     (tmp_path / "closed").mkdir(mode=0)
     with duckdb.connect() as connection, pytest.raises(NextmartError, match="closed"):
-        file_paths(connection, str(tmp_path))
+        find_file_paths(connection, str(tmp_path))

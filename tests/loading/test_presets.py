@@ -13,7 +13,7 @@ import pytest
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError, UsageError
 from jobs.loading.arrivals import read_source
-from jobs.loading.presets.all_presets import PRESETS, preset
+from jobs.loading.presets.all_presets import PRESETS, find_preset
 from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.loading.staging_rules import staging_rules
 from jobs.warehouse.connection import prepare_warehouse
@@ -336,7 +336,7 @@ def test_a_file_of_other_events_is_refused_with_the_presets_condition(connection
 @pytest.mark.parametrize(("typo", "meant"), [("ga5", "ga4"), ("shopify", "shopify_orders"), ("segmnt", "segment")])
 def test_an_unknown_preset_is_refused_with_the_nearest(typo, meant):
     with pytest.raises(UsageError, match=f"did you mean '{meant}'"):
-        preset(typo)
+        find_preset(typo)
 
 
 def test_the_users_reading_options_go_before_the_presets(connection, tmp_path):

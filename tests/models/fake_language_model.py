@@ -37,7 +37,7 @@ class Bigrams(LanguageModel):
     def best(self, conversation):
         return [answer for answer, _ in self.followers.get(self.last(conversation), Counter()).most_common()]
 
-    def answer(self, conversations, sampling: Sampling):
+    def draw_answers(self, conversations, sampling: Sampling):
         return [(self.best(one)[:1] or ["  "]) * sampling.answers_per_conversation for one in conversations]
 
     def choose_likeliest_answers(self, conversations, choices, k):

@@ -37,7 +37,7 @@ def test_a_number_may_be_what_lies_between_its_bounds(family, name, kind):
     if math.isfinite(bounds.below):
         inside, outside = [*inside, bounds.below - step], [*outside, kind(bounds.below)]
     for value in inside:
-        FAMILIES[family].check_hyperparameter(name, value)
+        FAMILIES[family].require_valid_hyperparameter(name, value)
     for value in [*outside, *([math.nan, math.inf] if kind is float else [])]:
         with pytest.raises(UsageError, match=f"{family}'s {name} must be {bounds}, not {value}"):
             make_model(family, {name: value})
@@ -46,7 +46,7 @@ def test_a_number_may_be_what_lies_between_its_bounds(family, name, kind):
 @pytest.mark.parametrize(("family", "name"), WORDS)
 def test_a_word_that_is_not_known_is_refused_with_those_that_are(family, name):
     for word in FAMILIES[family].allowed_values[name]:
-        FAMILIES[family].check_hyperparameter(name, word)
+        FAMILIES[family].require_valid_hyperparameter(name, word)
     known = f"one of .*{FAMILIES[family].defaults[name]}.*, not 'jaccard'"
     with pytest.raises(UsageError, match=f"{family}'s {name} must be {known}"):
         make_model(family, {name: "jaccard"})

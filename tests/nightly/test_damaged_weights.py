@@ -3,7 +3,7 @@
 import pytest
 from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
 
-from jobs.commands.status import status
+from jobs.commands.status import read_status
 from jobs.errors import NextmartError, UsageError
 from jobs.nightly.model_store import load_model, newest_model_by_family
 from jobs.settings import Settings
@@ -56,7 +56,7 @@ def test_a_night_that_can_not_train_goes_on_with_the_next_best_model_and_says_so
     said = capsys.readouterr().err
     assert damaged in said
     assert "its weights are damaged" in said
-    state = status(tiny.connection, BOTH)
+    state = read_status(tiny.connection, BOTH)
     assert state["damaged_models"][0]["model_version"] == damaged
     assert tiny.run("recommend", BOTH)["status"] == "unchanged"
     assert tiny.run("train", BOTH)["detail"]["trained"]

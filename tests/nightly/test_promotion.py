@@ -10,7 +10,7 @@ import pytest
 from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
 
 from jobs.cli import main
-from jobs.commands.status import status
+from jobs.commands.status import read_status
 from jobs.errors import NextmartError, UsageError
 from jobs.evaluation.splits import cutoff_split
 from jobs.files import project_folder
@@ -268,7 +268,7 @@ def test_a_pinned_model_stays_live_and_keeps_its_weights(tiny):
         assert tiny.night(setting(["vsknn"], seed=seed, models_kept=1)) == "popularity"
     assert tiny.live() == version
     assert tiny.rows("select weights is not null from ml.models where status = 'live'") == [(True,)]
-    found = status(tiny.connection, setting())["live_model"]
+    found = read_status(tiny.connection, setting())["live_model"]
     assert (found["model_version"], found["is_pinned"], found["reason"]) == (version, True, "live: pinned by hand")
 
     tiny.run("unpin", setting())

@@ -38,7 +38,7 @@ def fill(rules, vectors, recommendable_mask, available, queries, exclusions, pop
             for item, source, score in zip(items, sources, scores, strict=True)
             if item >= 0
         ]
-        for items, sources, scores in zip(lists.items, lists.sources, lists.scores, strict=True)
+        for items, sources, scores in zip(lists.items, lists.source_codes, lists.scores, strict=True)
     ]
     return found, depends
 

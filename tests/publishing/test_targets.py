@@ -124,7 +124,7 @@ def test_a_lake_gets_all_tables_in_one_snapshot(warehouse, published, tmp_path):
         assert "rows" in copy_to_targets(published, target)["[publish.lake]"]
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        attach_database(connection, "lake", target["[publish.lake]"].database(), "[publish.lake]")
+        attach_database(connection, "lake", target["[publish.lake]"].attached_database(), "[publish.lake]")
         assert connection.execute(LISTS.format("lake.lists.visitor_recommendations")).fetchall() == published_lists(
             published
         )
@@ -200,7 +200,7 @@ def test_a_query_that_reads_the_tables_for_long_delays_no_publication(warehouse,
     target = postgres_target(server)
     copy_to_targets(published, target)
     with duckdb.connect() as reader:
-        attach_database(reader, "bi", target["[publish.bi]"].database(), "[attach.bi]")
+        attach_database(reader, "bi", target["[publish.bi]"].attached_database(), "[attach.bi]")
         reader.execute("begin; from bi.recommendations.popular_items")
         make_night(warehouse, 2)
         publish_from(warehouse, published)

@@ -111,7 +111,7 @@ class OpenAIBatchProvider:
                     return str(batch.id)
         return None
 
-    def batch_state(self, batch_id: str) -> BatchState:
+    def fetch_batch_state(self, batch_id: str) -> BatchState:
         """Ask the service for the progress of a batch; the status of an unknown batch is ``gone``."""
         with translate_openai_errors(self.direct_provider.model_name):
             try:
@@ -122,7 +122,7 @@ class OpenAIBatchProvider:
             messages = [error.message or error.code or "" for error in errors]
             return BatchState(batch.status, batch.status in ENDED_STATUSES, "; ".join(messages))
 
-    def batch_results(self, batch_id: str) -> Iterator[BatchedTextResult]:
+    def fetch_batch_results(self, batch_id: str) -> Iterator[BatchedTextResult]:
         """Yield the results in a batch's output file and error file; expired and cancelled batches also have them."""
         with translate_openai_errors(self.direct_provider.model_name):
             try:

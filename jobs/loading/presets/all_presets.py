@@ -17,7 +17,7 @@ PRESETS: Final = {
 }
 
 
-def preset(preset_name: str) -> Preset:
+def find_preset(preset_name: str) -> Preset:
     """Return the preset with the given name.
 
     Raises

@@ -45,12 +45,12 @@ _EARLIER_PRODUCT_COLUMNS = _ProductColumns(
 )
 
 
-def _products_layout(usual_file_name: str, columns: _ProductColumns) -> FileLayout:
+def _products_layout(usual_file_name: str, product_columns: _ProductColumns) -> FileLayout:
     """Return the layout of a product export with the given names of columns."""
 
     def value_of_whole_product_sql(column: str) -> str:
         # a value of a whole product stands only in the product's first row
-        return f"""max(nullif(trim("{column}"), '')) over (partition by "{columns.handle}")"""
+        return f"""max(nullif(trim("{column}"), '')) over (partition by "{product_columns.handle}")"""
 
     options = ", ".join(
         f"""nullif(nullif(trim("Option{number} Value"), ''), 'Default Title')""" for number in (1, 2, 3)
@@ -62,35 +62,39 @@ def _products_layout(usual_file_name: str, columns: _ProductColumns) -> FileLayo
         table="items",
         usual_file_name=usual_file_name,
         required_columns=(
-            columns.handle,
+            product_columns.handle,
             "Title",
-            columns.description,
+            product_columns.description,
             "Vendor",
             "Option1 Value",
-            columns.sku,
-            columns.price,
+            product_columns.sku,
+            product_columns.price,
         ),
         optional_columns=(
-            *("Product Category", "Type", "Option2 Value", "Option3 Value", "Status", columns.published_online),
-            *(columns.inventory_tracker, columns.inventory_quantity, columns.sells_without_stock),
+            *("Product Category", "Type", "Option2 Value", "Option3 Value", "Status", product_columns.published_online),
+            *(
+                product_columns.inventory_tracker,
+                product_columns.inventory_quantity,
+                product_columns.sells_without_stock,
+            ),
         ),
         # a row without a price is no variant: it only adds a picture
-        where_sql=f"""trim("{columns.price}") <> ''""",
+        where_sql=f"""trim("{product_columns.price}") <> ''""",
         column_map={
-            "item_id": f"""coalesce(nullif(trim("{columns.sku}"), ''), {variant_name})""",
+            "item_id": f"""coalesce(nullif(trim("{product_columns.sku}"), ''), {variant_name})""",
             "title": variant_name,
             "brand": value_of_whole_product_sql("Vendor"),
             "category": (
                 f"coalesce({value_of_whole_product_sql('Product Category')}, {value_of_whole_product_sql('Type')})"
             ),
-            "description": value_of_whole_product_sql(columns.description),
-            "price": f'"{columns.price}"',
+            "description": value_of_whole_product_sql(product_columns.description),
+            "price": f'"{product_columns.price}"',
             "available": f"case when lower({value_of_whole_product_sql('Status')}) <> 'active' "
             f"then {value_of_whole_product_sql('Status')} "
-            f"when lower({value_of_whole_product_sql(columns.published_online)}) = 'false' then 'unpublished' "
-            f"""when "{columns.inventory_tracker}" <> '' """
-            f"""and lower("{columns.sells_without_stock}") not in ('continue', 'true') """
-            f"""then "{columns.inventory_quantity}" else 'active' end""",
+            f"when lower({value_of_whole_product_sql(product_columns.published_online)}) = 'false' then 'unpublished' "
+            f"""when "{product_columns.inventory_tracker}" <> '' """
+            f"""and lower("{product_columns.sells_without_stock}") not in ('continue', 'true') """
+            f"""then "{product_columns.inventory_quantity}" else 'active' end""",
         },
     )
 

@@ -19,7 +19,7 @@ from jobs.loading.proposals.common_names import (
 from jobs.loading.proposals.proposal_classes import FeedKeyProposal, FeedProposal, UserQuestion
 from jobs.loading.proposals.samples import FileSample
 from jobs.loading.report_text import share_text
-from jobs.warehouse.connection import quoted
+from jobs.warehouse.connection import quoted_name
 
 MAX_EVENT_TYPES = 100
 """The most different values of a column that is taken for the event type."""
@@ -64,9 +64,9 @@ def propose_events_feed(
         columns.append(propose_column(sample, "user_agent", agent))
     questions += _missing_visitor_questions(sample, visitor_column)
     columns += propose_columns_by_nextmart_names(sample, "events", columns)
-    time_format, time_questions = propose_time_format(time_column, sample.time_facts[time_column])
+    time_format_proposal, time_questions = propose_time_format(time_column, sample.time_facts[time_column])
     return FeedProposal(
-        sample, "events", reason_for_kind, column_proposals=tuple(columns), time_format=time_format,
+        sample, "events", reason_for_kind, column_proposals=tuple(columns), time_format_proposal=time_format_proposal,
         questions=(*time_questions, *questions), remarks=(*remarks, *unmapped_columns_remarks(sample, columns)),
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ def _propose_event_type(
     if order or quantity:
         names = " and ".join(name for name in (order, quantity) if name)
         if quantity and sample.column_facts[quantity].negative_count:
-            cases = f"case when {quoted(quantity)}::double < 0 then 'return' else 'purchase' end"
+            cases = f"case when {quoted_name(quantity)}::double < 0 then 'return' else 'purchase' end"
             negative_count = sample.column_facts[quantity].negative_count
             return [
                 FeedKeyProposal(
@@ -142,7 +142,9 @@ def _propose_event_id(
             evidence = (
                 f"{facts.distinct_count:,} different event_ids in {sample.row_count:,} rows: each row is an event"
             )
-            return [FeedKeyProposal("event_id", f"{quoted(name)} || '-' || {quoted(item_column)}", evidence, True)]
+            return [
+                FeedKeyProposal("event_id", f"{quoted_name(name)} || '-' || {quoted_name(item_column)}", evidence, True)
+            ]
         remarks.append(
             f"{name} is no event_id: {facts.distinct_count:,} different values in {sample.row_count:,} rows. "
             "Each row gets a hash of its values as its id"
@@ -160,4 +162,4 @@ def _missing_visitor_questions(sample: FileSample, visitor_column: str) -> list[
         "such rows, and stops if they are more than max_rejected_share (0.1). Leave them out, or set "
         "max_rejected_share under [vars]:"
     )
-    return [UserQuestion(text, (FeedKeyProposal("where", f"{quoted(visitor_column)} is not null", "", True),))]
+    return [UserQuestion(text, (FeedKeyProposal("where", f"{quoted_name(visitor_column)} is not null", "", True),))]

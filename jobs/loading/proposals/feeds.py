@@ -76,8 +76,8 @@ def propose_feed_without_preset(sample: FileSample, item_column: str | None = No
             f"items: it has an item ({item}; {facts.distinct_count:,} different in {sample.row_count:,} rows) and what "
             f"describes it ({', '.join(dict.fromkeys(texts))}), but no visitor"
         )
-        feed = _propose_items_feed(sample, reason_for_kind, item, None, {})
-        return replace(feed, remarks=(*remarks, *feed.remarks))
+        feed_proposal = _propose_items_feed(sample, reason_for_kind, item, None, {})
+        return replace(feed_proposal, remarks=(*remarks, *feed_proposal.remarks))
     return _undecided_feed(sample, visitor, item, time)
 
 
@@ -106,13 +106,13 @@ def propose_catalogue_feed(events_feed: FeedProposal, excluded_columns: Mapping[
     return _propose_items_feed(events_feed.sample, reason_for_kind, by_key["item_id"].value, time, excluded_columns)
 
 
-def without_column(feed: FeedProposal, raw_column: str, remark: str) -> FeedProposal:
+def without_column(feed_proposal: FeedProposal, raw_column: str, remark: str) -> FeedProposal:
     """Return a feed whose map lacks the raw column ``raw_column``; the remark says why it is left out."""
-    columns = tuple(proposal for proposal in feed.column_proposals if proposal.key != raw_column)
-    if raw_column in {name.lower() for name in feed.sample.column_types}:
+    columns = tuple(proposal for proposal in feed_proposal.column_proposals if proposal.key != raw_column)
+    if raw_column in {name.lower() for name in feed_proposal.sample.column_types}:
         # the map says null, because the loader would else load the column by its name
         columns += (FeedKeyProposal(raw_column, "null", remark, True),)
-    return replace(feed, column_proposals=columns, remarks=(*feed.remarks, remark))
+    return replace(feed_proposal, column_proposals=columns, remarks=(*feed_proposal.remarks, remark))
 
 
 def _propose_items_feed(
@@ -143,13 +143,13 @@ def _propose_items_feed(
             f"{facts.value_count - facts.distinct_count:,} rows repeat an item: the newest row of an item counts"
         )
     questions: tuple[UserQuestion, ...] = ()
-    time_format = None
+    time_format_proposal = None
     updated = event_time_column or time_column(sample, ITEM_COLUMN_NAMES["updated_at"])
     # if the item's id is the only other column, the time is left out: it would add rows without information
     if updated and len(columns) > 1:
         note = "; the newest row of an item counts" if event_time_column else ""
         columns.append(FeedKeyProposal("updated_at", updated, time_evidence(sample.time_facts[updated]) + note))
-        time_format, questions = propose_time_format(updated, sample.time_facts[updated])
+        time_format_proposal, questions = propose_time_format(updated, sample.time_facts[updated])
     keys = {proposal.key for proposal in columns}
     # the map says null for these columns, because the loader would else load them by their names
     columns += [
@@ -159,8 +159,8 @@ def _propose_items_feed(
     ]
     columns += propose_columns_by_nextmart_names(sample, "items", columns)
     return FeedProposal(
-        sample, "items", reason_for_kind, column_proposals=tuple(columns), time_format=time_format, questions=questions,
-        remarks=(*remarks, *unmapped_columns_remarks(sample, columns)),
+        sample, "items", reason_for_kind, column_proposals=tuple(columns), time_format_proposal=time_format_proposal,
+        questions=questions, remarks=(*remarks, *unmapped_columns_remarks(sample, columns)),
     )  # fmt: skip
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import NextmartError
-from jobs.loading.file_listing import PARQUET, TEXT, file_paths, find_source_files, known_ending
+from jobs.loading.file_listing import PARQUET, TEXT, find_file_paths, find_source_files, known_ending
 from jobs.loading.preset_sources import layout_matching_first_line
 from jobs.loading.presets.all_presets import PRESETS
 from jobs.loading.proposals.common_names import ALL_NAMES
 from jobs.loading.relations import column_types
 from jobs.loading.sources import LoadSource
 from jobs.loading.text_dialects import dialect_of_text, has_no_header, likely_encoding
-from jobs.loading.unpacking import first_bytes
+from jobs.loading.unpacking import read_first_bytes
 from jobs.warehouse.connection import Connection, literal
 
 
@@ -37,7 +37,7 @@ class FileGroup:
     feed_name: str
 
 
-def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
+def group_files(connection: Connection, paths: Iterable[str]) -> tuple[list[FileGroup], list[str]]:
     """Group the files that paths, folders and globs match.
 
     Returns
@@ -75,21 +75,21 @@ def file_groups(connection: Connection, paths: Iterable[str]) -> tuple[list[File
 
 def _files_with_and_without_known_ending(connection: Connection, path: str) -> tuple[list[str], list[str]]:
     """Return two sorted lists of the files that a path matches: those with known endings, and the others."""
-    files = file_paths(connection, path)
+    files = find_file_paths(connection, path)
     if not files:
         raise NextmartError(f"No files found for {path}")
     known = [file for file in files if known_ending(file)]
     return known, [file for file in files if file not in known]
 
 
-def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
+def _group_key(connection: Connection, path: str) -> tuple[str, ...]:
     """Return a key that files of one group share: folder, ending, and columns or else the name without numbers."""
-    found = find_source_files(connection, LoadSource("events", file))[0]
+    found = find_source_files(connection, LoadSource("events", path))[0]
     columns: Sequence[str] = ()
     if found.file_format == PARQUET:
-        columns = tuple(column_types(connection, file, f"read_parquet([{literal(file)}])"))
+        columns = tuple(column_types(connection, path, f"read_parquet([{literal(path)}])"))
     elif found.file_format == TEXT:
-        beginning = first_bytes(file, found.compression)
+        beginning = read_first_bytes(path, found.compression)
         beginning = beginning.decode(likely_encoding(beginning) or "utf-8", errors="replace").encode()
         dialect = dialect_of_text(beginning, None, None)
         layouts = [layout for preset in PRESETS.values() for layout in preset.layouts]
@@ -99,26 +99,26 @@ def _group_key(connection: Connection, file: str) -> tuple[str, ...]:
             and not layout_matching_first_line(layouts, dialect.first_line)
         ):
             columns = dialect.column_names
-    stem = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "*", Path(file).name)
-    return (str(Path(file).parent), known_ending(file), *(columns or (stem,)))
+    stem = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+", "*", Path(path).name)
+    return (str(Path(path).parent), known_ending(path), *(columns or (stem,)))
 
 
-def _group_patterns(files: list[str], given_paths: set[str]) -> tuple[str, ...]:
+def _group_patterns(paths: list[str], given_paths: set[str]) -> tuple[str, ...]:
     """Return one glob that matches exactly the given files; the paths of the files if there is no such glob."""
-    if len(files) == 1 and given_paths == set(files):
-        return tuple(files)
-    folder = Path(files[0]).parent
-    inside = {str(file) for file in folder.iterdir() if file.is_file()}
-    ending = known_ending(files[0])
-    stem = Path(files[0]).name
-    while not all(Path(file).name.startswith(stem) for file in files):
+    if len(paths) == 1 and given_paths == set(paths):
+        return tuple(paths)
+    folder = Path(paths[0]).parent
+    inside = {str(path) for path in folder.iterdir() if path.is_file()}
+    ending = known_ending(paths[0])
+    stem = Path(paths[0]).name
+    while not all(Path(path).name.startswith(stem) for path in paths):
         stem = stem[:-1]
-    if len(files) > 1 and not re.search(r"[*?\[\]]", f"{folder}{stem}"):
+    if len(paths) > 1 and not re.search(r"[*?\[\]]", f"{folder}{stem}"):
         # dates and numbers are left out of the glob if possible, so that it matches tomorrow's file too
         for start in dict.fromkeys(("", re.sub(r"[0-9][0-9_.-]*$", "", stem), stem)):
-            if {file for file in inside if Path(file).name.startswith(start) and file.endswith(ending)} == set(files):
+            if {path for path in inside if Path(path).name.startswith(start) and path.endswith(ending)} == set(paths):
                 return (str(folder / f"{start}*{ending}"),)
-    return tuple(files)
+    return tuple(paths)
 
 
 def _unused_feed_name(pattern: str, used_names: set[str]) -> str:

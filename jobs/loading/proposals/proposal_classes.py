@@ -7,7 +7,7 @@ from jobs.loading.presets.layout import FileLayout, Preset
 from jobs.loading.proposals.samples import FileSample
 from jobs.loading.proposals.trials import FeedTrial
 from jobs.loading.sources import LoadSource
-from jobs.warehouse.connection import quoted
+from jobs.warehouse.connection import quoted_name
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FeedKeyProposal:
     def map_value(self) -> str:
         """The right side of the map: ``value``, which is quoted as an SQL name if it begins or ends with a blank."""
         is_plain = self.is_sql or self.value == self.value.strip() != ""
-        return self.value if is_plain else quoted(self.value)
+        return self.value if is_plain else quoted_name(self.value)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class FeedProposal:
         The layout of the preset that fits the file.
     column_proposals : tuple of FeedKeyProposal
         The feed's map: a proposal for each raw column.
-    time_format : FeedKeyProposal, optional
+    time_format_proposal : FeedKeyProposal, optional
     questions : tuple of UserQuestion
     remarks : tuple of str
         Notes on columns and rows that are left out, and why.
@@ -83,7 +83,7 @@ class FeedProposal:
     preset: Preset | None = None
     layout: FileLayout | None = None
     column_proposals: tuple[FeedKeyProposal, ...] = ()
-    time_format: FeedKeyProposal | None = None
+    time_format_proposal: FeedKeyProposal | None = None
     questions: tuple[UserQuestion, ...] = ()
     remarks: tuple[str, ...] = ()
     trial: FeedTrial | None = field(default=None, compare=False)
@@ -96,7 +96,7 @@ class FeedProposal:
             self.sample.sampled_path,
             column_map={proposal.key: proposal.map_value for proposal in self.column_proposals},
             read_options=self.sample.read_options,
-            time_formats=(self.time_format.value,) if self.time_format else (),
+            time_formats=(self.time_format_proposal.value,) if self.time_format_proposal else (),
         )
 
     @property

@@ -40,10 +40,10 @@ class SettingProposal:
     status: str
 
 
-def propose_settings(feeds: Collection[FeedProposal]) -> list[SettingProposal]:
+def propose_settings(feed_proposals: Collection[FeedProposal]) -> list[SettingProposal]:
     """Propose settings from the reports of the trials in which the feeds' samples were loaded."""
-    event_feeds = [feed for feed in feeds if feed.kind == "events" and feed.trial]
-    item_feeds = [feed for feed in feeds if feed.kind == "items" and feed.trial]
+    event_feeds = [feed for feed in feed_proposals if feed.kind == "events" and feed.trial]
+    item_feeds = [feed for feed in feed_proposals if feed.kind == "items" and feed.trial]
     settings = _model_settings(item_feeds) if event_feeds else []
     settings += _sequence_and_weight_settings(event_feeds)
     reports = [feed.trial.report for feed in item_feeds if feed.trial]

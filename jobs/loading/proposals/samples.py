@@ -16,8 +16,8 @@ from jobs.loading.sources import LoadSource, ReadOptions
 from jobs.loading.staging_rules import staging_rules
 from jobs.loading.text_dialects import dialect_of_text, has_no_header, likely_encoding, lines_after_header
 from jobs.loading.time_formats import UnreadTimes, find_unread_times
-from jobs.loading.unpacking import first_bytes
-from jobs.warehouse.connection import Connection, count_rows, quoted
+from jobs.loading.unpacking import read_first_bytes
+from jobs.warehouse.connection import Connection, count_rows, quoted_name
 
 SAMPLE_ROWS = 100_000
 """The largest number of rows in a sample: the first rows of a file."""
@@ -181,7 +181,7 @@ def with_value_facts(connection: Connection, sample: FileSample, dbt_vars: Mappi
 
 def mean_distinct_values_per_item(connection: Connection, sample: FileSample, item_column: str, column: str) -> float:
     """Return how many distinct values of ``column`` an item has on average; 0 if the column has no values."""
-    pairs = f"select distinct {quoted(item_column)} as item, {quoted(column)} as value from {sample.relation}"
+    pairs = f"select distinct {quoted_name(item_column)} as item, {quoted_name(column)} as value from {sample.relation}"
     row = connection.execute(
         f"select count(*) / nullif(count(distinct item), 0) from ({pairs}) where item is not null and value is not null"
     ).fetchall()[0]
@@ -200,7 +200,7 @@ class _FileOptions:
 
 def _text_file_options(file: InputFile) -> _FileOptions:
     """Guess from a text file's first bytes the reading options that it needs."""
-    beginning = first_bytes(file.path, file.compression)
+    beginning = read_first_bytes(file.path, file.compression)
     encoding = likely_encoding(beginning)
     remarks: tuple[str, ...] = ()
     if encoding:
@@ -248,7 +248,7 @@ def _column_facts(
     rule = staging_rules(dbt_vars).text_sql
     facts = {}
     for name in column_types:
-        text = rule(quoted(name))
+        text = rule(quoted_name(name))
         row = connection.execute(
             f"select count(value), count(distinct value), left(min(value), {_EXAMPLE_LENGTH}), "
             f"count(*) filter (where try_cast(value as double) < 0) from (select {text} as value from {relation})"
@@ -280,7 +280,8 @@ def _all_time_facts(
 def _may_be_times(connection: Connection, relation: str, column: str) -> bool:
     """Tell whether most values of a column look like times: long numbers, or texts of three parts, as dates are."""
     pattern = "'^[0-9]{8,19}([.][0-9]*)?$|[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}[-/., ]+[0-9]{1,4}'"
-    values = f"(select cast({quoted(column)} as varchar) as value from {relation} where {quoted(column)} is not null)"
+    column_sql = quoted_name(column)
+    values = f"(select cast({column_sql} as varchar) as value from {relation} where {column_sql} is not null)"
     count = count_rows(connection, values)
     return count > 0 and count_rows(connection, f"{values} where regexp_matches(value, {pattern})") >= 0.9 * count
 
@@ -289,14 +290,14 @@ def _time_facts(connection: Connection, relation: str, column: str, dbt_vars: Ma
     rules = staging_rules(dbt_vars)
     value_count, read, example = connection.execute(
         f"with texts as (select {rules.text_sql('value')} as value from "
-        f"(select cast({quoted(column)} as varchar) as value from {relation})), "
+        f"(select cast({quoted_name(column)} as varchar) as value from {relation})), "
         f"times as (select value, {rules.time_sql('value')} as instant from texts) "
         "select count(value), count(*) filter (where is_right), "
         "min({'value': value, 'instant': strftime(instant at time zone 'UTC', '%Y-%m-%d %H:%M:%S')}) "
         "filter (where is_right) from (select *, "
         f"instant between {rules.earliest_event_at_sql} and {rules.latest_event_at_sql} as is_right from times)"
     ).fetchall()[0]
-    unread = find_unread_times(connection, relation, quoted(column), dbt_vars)
+    unread = find_unread_times(connection, relation, quoted_name(column), dbt_vars)
     return TimeFacts(
         value_count, read, example["value"] if example else None, example["instant"] if example else None, unread
     )

@@ -31,35 +31,35 @@ def toml_value(value: Any) -> str:
 
 
 def settings_file_text(
-    feeds: Mapping[str, FeedProposal],
-    settings: Collection[SettingProposal],
+    feed_proposals: Mapping[str, FeedProposal],
+    setting_proposals: Collection[SettingProposal],
     problems_of_left_out_files: Collection[str] = (),
 ) -> str:
     """Return the text of a whole ``nextmart.toml``.
 
     Parameters
     ----------
-    feeds : feed's name -> FeedProposal
+    feed_proposals : feed's name -> FeedProposal
     problems_of_left_out_files : collection of str
         A text for each file that is in no feed, which says why.
     """
     parts = [HEADER]
     for problem in problems_of_left_out_files:
         parts += _comment_lines(f"Left out: {problem}")
-    top = _settings_lines(setting for setting in settings if not setting.table)
+    top = _settings_lines(setting for setting in setting_proposals if not setting.table)
     parts += [*top, ""] if top else []
-    for name, feed in feeds.items():
-        parts.append("\n".join(_feed_lines(name, feed)))
-    in_vars = [setting for setting in settings if setting.table == "vars"]
+    for name, feed_proposal in feed_proposals.items():
+        parts.append("\n".join(_feed_lines(name, feed_proposal)))
+    in_vars = [setting for setting in setting_proposals if setting.table == "vars"]
     if in_vars:
         parts.append("\n".join(["[vars]", *_settings_lines(in_vars)]))
     return "\n".join(parts) + "\n"
 
 
-def _settings_lines(settings: Iterable[SettingProposal]) -> list[str]:
+def _settings_lines(setting_proposals: Iterable[SettingProposal]) -> list[str]:
     lines: list[str] = []
     said = ""
-    for setting in settings:
+    for setting in setting_proposals:
         line = f"{setting.key} = {toml_value(setting.value)}"
         if setting.evidence != said:
             lines += _comment_lines(setting.evidence, _PREFIX_AFTER_HASH[setting.status])
@@ -68,45 +68,45 @@ def _settings_lines(settings: Iterable[SettingProposal]) -> list[str]:
     return lines
 
 
-def _feed_lines(name: str, feed: FeedProposal) -> list[str]:
+def _feed_lines(name: str, feed_proposal: FeedProposal) -> list[str]:
     """Return the lines of a feed's table in TOML; if the feed can't be loaded yet, all are comments."""
-    sample = feed.sample
+    sample = feed_proposal.sample
     looked_at = f"all {sample.row_count:,} rows" if sample.has_all_rows else f"the first {sample.row_count:,} rows"
-    comments = [*_comment_lines(f"{sample.sampled_path}: {feed.reason_for_kind}. Looked at: {looked_at}.")]
-    for remark in (*sample.remarks, *feed.remarks):
+    comments = [*_comment_lines(f"{sample.sampled_path}: {feed_proposal.reason_for_kind}. Looked at: {looked_at}.")]
+    for remark in (*sample.remarks, *feed_proposal.remarks):
         comments += _comment_lines(remark)
-    settings = [f"[feeds.{name}]", f"kind = {toml_value(feed.kind or 'events or items?')}"]
+    settings = [f"[feeds.{name}]", f"kind = {toml_value(feed_proposal.kind or 'events or items?')}"]
     files = list(sample.file_patterns)
     settings.append(f"files = {toml_value(files[0] if len(files) == 1 else files)}")
-    if feed.preset:
-        settings.append(f"preset = {toml_value(feed.preset.name)}")
-    settings += _option_lines(feed)
-    if feed.time_format:
-        settings += _comment_lines(feed.time_format.evidence)
-        settings.append(f"time_format = {toml_value(feed.time_format.value)}")
+    if feed_proposal.preset:
+        settings.append(f"preset = {toml_value(feed_proposal.preset.name)}")
+    settings += _option_lines(feed_proposal)
+    if feed_proposal.time_format_proposal:
+        settings += _comment_lines(feed_proposal.time_format_proposal.evidence)
+        settings.append(f"time_format = {toml_value(feed_proposal.time_format_proposal.value)}")
     of_map = [
         question
-        for question in feed.questions
+        for question in feed_proposal.questions
         if any(each.key.startswith("map.") for each in question.possible_answers)
     ]
-    for question in feed.questions:
+    for question in feed_proposal.questions:
         if question not in of_map:
             settings += _question_lines(question)
-    if feed.column_proposals or of_map:
-        settings += ["", f"[feeds.{name}.map]", *_map_lines(feed.column_proposals)]
+    if feed_proposal.column_proposals or of_map:
+        settings += ["", f"[feeds.{name}.map]", *_map_lines(feed_proposal.column_proposals)]
         for question in of_map:
             settings += _question_lines(question)
-    if feed.trial:
-        settings += ["", *_trial_lines(feed)]
-    if not feed.is_loadable:
+    if feed_proposal.trial:
+        settings += ["", *_trial_lines(feed_proposal)]
+    if not feed_proposal.is_loadable:
         settings = [line if line.startswith("#") or not line else f"# {line}" for line in settings]
     return [*comments, *settings, ""]
 
 
-def _option_lines(feed: FeedProposal) -> list[str]:
+def _option_lines(feed_proposal: FeedProposal) -> list[str]:
     """Return the lines with a feed's reading options, such as ``encoding``, without those that its preset sets."""
-    options = feed.sample.read_options
-    of_preset = feed.layout.read_options if feed.layout else None
+    options = feed_proposal.sample.read_options
+    of_preset = feed_proposal.layout.read_options if feed_proposal.layout else None
     lines = []
     for key in ("encoding", "delimiter", "columns"):
         value = getattr(options, key)
@@ -131,14 +131,16 @@ def _question_lines(question: UserQuestion) -> list[str]:
     return lines
 
 
-def _trial_lines(feed: FeedProposal) -> list[str]:
+def _trial_lines(feed_proposal: FeedProposal) -> list[str]:
     """Return comment lines with the result of loading the feed's sample."""
-    trial = feed.trial
+    trial = feed_proposal.trial
     if trial is None:
         return []
-    lines = _comment_lines(f"What the loader makes of {'these' if feed.sample.has_all_rows else 'the first'} rows:")
+    lines = _comment_lines(
+        f"What the loader makes of {'these' if feed_proposal.sample.has_all_rows else 'the first'} rows:"
+    )
     lines += [f"# {_one_line(line)}" for line in report_lines(trial.report)]
-    if trial.count_without_repeats < trial.read_count and feed.kind == "events":
+    if trial.count_without_repeats < trial.read_count and feed_proposal.kind == "events":
         lines += _comment_lines(
             f"  rows that repeat another row, and count once: {trial.read_count - trial.count_without_repeats:,}"
         )

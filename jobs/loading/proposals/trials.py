@@ -12,7 +12,7 @@ from jobs.loading.presets.layout import FileLayout
 from jobs.loading.proposals.samples import FileSample
 from jobs.loading.readable_rows import name_source_in_errors
 from jobs.loading.relations import FileRelation
-from jobs.loading.report import report_source
+from jobs.loading.report import make_source_report
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import LoadSource
 from jobs.loading.staging_rules import staging_rules
@@ -102,7 +102,7 @@ def try_feed(
             sessions = notes_on_split_sessions(connection, dbt_vars)
             split_sessions = share_of_split_sessions(connection, dbt_vars)
     return FeedTrial(
-        report_source(connection, source.table, rules),
+        make_source_report(connection, source.table, rules),
         tuple(note.removeprefix(f"{source.path}: ") for note in arrivals.notes),
         tuple(sessions),
         split_sessions,

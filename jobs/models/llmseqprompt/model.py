@@ -133,11 +133,11 @@ class LLMSeqPrompt(Model):
         rows = rows.take(np.arange(len(rows) - newest, len(rows)))
         ends = rows.offsets[1:] - 1
         inputs = Sequences(np.delete(rows.items, ends), rows.offsets - np.arange(len(rows) + 1))
-        examples = writer.training_examples(inputs, rows.items[ends].astype(np.int64))
+        examples = writer.write_training_examples(inputs, rows.items[ends].astype(np.int64))
         if not examples:
             raise UsageError("llmseqprompt needs training sequences whose items have titles; there are none")
         self.language_model = make_language_model(self.parameters, self.paid_services)
-        held_out = writer.training_examples(validation.inputs, validation.targets)
+        held_out = writer.write_training_examples(validation.inputs, validation.targets)
         self.language_model.fine_tune(examples, held_out, fit_options.seed, fit_options.checkpoint_file)
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "LLMSeqPrompt":

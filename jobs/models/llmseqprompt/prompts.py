@@ -54,7 +54,10 @@ def name_as_json(name: str) -> str:
 
 
 def write_conversation(
-    variant: str, history: Sequence[str], names_to_choose_from: Sequence[str] = (), answer: Sequence[str] = ()
+    variant: str,
+    chosen_names: Sequence[str],
+    names_to_choose_from: Sequence[str] = (),
+    answer_names: Sequence[str] = (),
 ) -> Conversation:
     """Return the conversation that asks a language model for the next items after a history.
 
@@ -62,17 +65,17 @@ def write_conversation(
     ----------
     variant : str
         One of ``VARIANTS``.
-    history : sequence of str
+    chosen_names : sequence of str
         Names made by :func:`name_from_title`, oldest first.
     names_to_choose_from : sequence of str
         The names among which the model chooses: those of clusters for ``classify``, of candidate items for ``rank``.
-    answer : sequence of str
+    answer_names : sequence of str
         For a training example, the right names (for ``item`` one name); for a question, empty.
     """
-    user = _prompt_section("History:", history) + (
+    user = _prompt_section("History:", chosen_names) + (
         _prompt_section("Options:", names_to_choose_from) if names_to_choose_from else ""
     )
-    lines = [name_as_json(name) for name in answer]
+    lines = [name_as_json(name) for name in answer_names]
     if variant != "item":
         lines = [f"{number}. {line}" for number, line in enumerate(lines, 1)]
     return Conversation(NAMES_ARE_DATA_SENTENCE + INSTRUCTIONS[variant], user, "\n".join(lines))

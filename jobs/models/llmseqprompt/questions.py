@@ -86,7 +86,7 @@ class QuestionWriter:
                 items_by_name[str(self.item_names[item])].append(int(item))
         return items_by_name
 
-    def training_examples(self, inputs: Sequences, targets: Longs) -> list[Conversation]:
+    def write_training_examples(self, inputs: Sequences, targets: Longs) -> list[Conversation]:
         """Return a training example (a conversation with its right answer) for each sequence and its next item.
 
         A sequence is left out if none of its items has a name, or if its next item has no name or, for ``classify``,
@@ -115,7 +115,7 @@ class QuestionWriter:
         rows = zip(self._shown_names(inputs), targets.tolist(), answer_clusters_or_items, strict=True)
         return [self._training_example(*row) for row in rows]
 
-    def questions(self, sequences: Sequences, usable_item_mask: Bools) -> list[Question | None]:
+    def write_questions(self, sequences: Sequences, usable_item_mask: Bools) -> list[Question | None]:
         """Return a question for each sequence; None if the sequence has no names, or no candidates to rank.
 
         Parameters
@@ -123,12 +123,12 @@ class QuestionWriter:
         usable_item_mask : bool array (items,)
             Items that an answer may stand for.
         """
-        histories = self._shown_names(sequences)
+        shown_names_of_sequences = self._shown_names(sequences)
         if self.variant == "rank":
             return [
-                self._ranking_question(history, candidates) if history and candidates else None
-                for history, candidates in zip(
-                    histories, self._candidate_items(sequences, usable_item_mask), strict=True
+                self._ranking_question(shown_names, candidates) if shown_names and candidates else None
+                for shown_names, candidates in zip(
+                    shown_names_of_sequences, self._candidate_items(sequences, usable_item_mask), strict=True
                 )
             ]
         if self.variant == "classify":
@@ -136,16 +136,16 @@ class QuestionWriter:
             queries = self.llmseqsim_scorer.compute_queries(sequences).numpy()
             return [
                 Question(
-                    write_conversation("classify", history, self._clusters_of_classify.names),
+                    write_conversation("classify", shown_names, self._clusters_of_classify.names),
                     ItemsByCluster(members, vectors, query),
                 )
-                if history
+                if shown_names
                 else None
-                for history, query in zip(histories, queries, strict=True)
+                for shown_names, query in zip(shown_names_of_sequences, queries, strict=True)
             ]
         return [
-            Question(write_conversation(self.variant, history), self.items_by_name) if history else None
-            for history in histories
+            Question(write_conversation(self.variant, shown_names), self.items_by_name) if shown_names else None
+            for shown_names in shown_names_of_sequences
         ]
 
     def _shown_names(self, sequences: Sequences) -> list[list[str]]:
@@ -154,7 +154,7 @@ class QuestionWriter:
         return [[str(name) for name in self.item_names[shown[row]]] for row in range(len(shown))]
 
     def _training_example(
-        self, history: list[str], target_item: int, answer_clusters_or_items: list[int]
+        self, shown_names: list[str], target_item: int, answer_clusters_or_items: list[int]
     ) -> Conversation:
         """Return the training example of one sequence.
 
@@ -168,23 +168,28 @@ class QuestionWriter:
         """
         name = str(self.item_names[target_item])
         if self.variant == "item":
-            return write_conversation("item", history, answer=[name])
+            return write_conversation("item", shown_names, answer_names=[name])
         if self.variant == "classify":
             names = self._clusters_of_classify.names
             return write_conversation(
-                "classify", history, names, [names[cluster] for cluster in answer_clusters_or_items]
+                "classify", shown_names, names, [names[cluster] for cluster in answer_clusters_or_items]
             )
         others = [str(self.item_names[item]) for item in answer_clusters_or_items if self.item_names[item] != name]
         # The right item always comes first. If it is no candidate, it takes the place of the last candidate, because an
         # answer can only order the candidates that the question shows.
-        answer = [name, *others][:LIST_LENGTH]
+        answer_names = [name, *others][:LIST_LENGTH]
         return write_conversation(
-            self.variant, history, self._shuffled_names(answer) if self.variant == "rank" else (), answer
+            self.variant,
+            shown_names,
+            self._shuffled_names(answer_names) if self.variant == "rank" else (),
+            answer_names,
         )
 
-    def _ranking_question(self, history: list[str], candidate_items: list[int]) -> Question:
+    def _ranking_question(self, shown_names: list[str], candidate_items: list[int]) -> Question:
         items_by_name = {str(self.item_names[item]): [item] for item in candidate_items}
-        return Question(write_conversation("rank", history, self._shuffled_names(list(items_by_name))), items_by_name)
+        return Question(
+            write_conversation("rank", shown_names, self._shuffled_names(list(items_by_name))), items_by_name
+        )
 
     def _candidate_items(self, sequences: Sequences, usable_item_mask: Bools) -> list[list[int]]:
         """Return the candidates for each sequence: items with different names that LLMSeqSim recommends."""

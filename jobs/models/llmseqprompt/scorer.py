@@ -107,7 +107,7 @@ class PromptScorer(Scorer):
     ) -> list[Ranking]:
         """Return a ranking of at most k items for each sequence, made from the language model's answers."""
         usable_item_mask = allowed_mask & self.question_writer.item_has_name
-        questions = self.question_writer.questions(sequences, allowed_mask)
+        questions = self.question_writer.write_questions(sequences, allowed_mask)
         # Constrained answers also name items of the sequence itself, mostly those that the question shows: at most
         # ``window``. These items are dropped later, so ``window`` more names are asked for. The number of names is the
         # number of beams of the search, which decides what names are found. It is equal for all sequences, because a
@@ -162,7 +162,7 @@ class PromptScorer(Scorer):
                 [] for _ in conversations
             ]
         else:
-            texts = self.language_model.answer(conversations, self.sampling) if conversations else []
+            texts = self.language_model.draw_answers(conversations, self.sampling) if conversations else []
             answers = [[read_answer(self.question_writer.variant, text) for text in drawn] for drawn in texts]
         by_conversation = dict(zip(conversations, answers, strict=True))
         return [by_conversation[question.conversation] if question else [] for question in questions]

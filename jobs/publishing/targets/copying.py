@@ -17,13 +17,13 @@ from jobs.publishing.targets.postgres_schema import write_postgres
 
 
 def copy_to_targets(
-    published_file: Path, targets: Mapping[str, PublishTarget], *, may_keep_previous_files: bool = True
+    published_file: Path, publish_targets: Mapping[str, PublishTarget], *, may_keep_previous_files: bool = True
 ) -> dict[str, dict[str, Any]]:
     """Copy the published tables to each target; a target that fails is left as it was.
 
     Parameters
     ----------
-    targets : setting -> target
+    publish_targets : setting -> target
         Targets by the names that messages use for their settings, such as ``[publish.bi]``.
     may_keep_previous_files : bool
         Whether a target may keep the files of the previous publication for readers who have them open.
@@ -34,7 +34,7 @@ def copy_to_targets(
     """
     return {
         setting: _copy_to_target(published_file, setting, target, may_keep_previous_files)
-        for setting, target in targets.items()
+        for setting, target in publish_targets.items()
     }
 
 

@@ -16,7 +16,7 @@ from jobs.files import sql_text
 from jobs.publish_targets import PublishTarget
 from jobs.publishing.targets.published_tables import PublishedTable, open_published_file
 from jobs.warehouse.attached_databases import attach_database
-from jobs.warehouse.connection import Connection, literal, quoted
+from jobs.warehouse.connection import Connection, literal, quoted_name
 
 PRIMARY_KEYS: Final = {
     "bought_together": ("item_id", "rank"),
@@ -49,12 +49,12 @@ def write_postgres(published_file: Path, target: PublishTarget, setting_name: st
         "old_schema": literal(f"{target.schema_name}_old"),
     }
     with open_published_file(published_file) as (connection, tables):
-        attach_database(connection, "target", target.database(), setting_name)
+        attach_database(connection, "target", target.attached_database(), setting_name)
         for file in ("drop_old_schema.sql", "prepare_incoming_schema.sql"):
             _execute_on_server(connection, sql_text(f"publishing/{file}").format(**names))
         connection.execute("call pg_clear_cache()")
         for table in tables:
-            copy = f"{quoted(incoming)}.{quoted(table.name)}"
+            copy = f"{quoted_name(incoming)}.{quoted_name(table.name)}"
             connection.execute(f"create table target.{copy} as from {table.relation}")
             for statement in _finishing_statements(table, copy):
                 _execute_on_server(connection, statement)
@@ -64,19 +64,21 @@ def write_postgres(published_file: Path, target: PublishTarget, setting_name: st
         return sum(table.row_count for table in tables)
 
 
-def _finishing_statements(table: PublishedTable, copy_relation: str) -> list[str]:
+def _finishing_statements(published_table: PublishedTable, copy_relation: str) -> list[str]:
     """Return the SQL statements that give a new table in PostgreSQL its key, indexes, comments and statistics."""
-    key = PRIMARY_KEYS.get(table.name, ())
-    statements = [f"alter table {copy_relation} add primary key ({', '.join(map(quoted, key))})"] if key else []
-    indexed = [column for column in SEARCHED_COLUMNS if column in table.column_comments and key[:1] != (column,)]
-    statements += [f"create index on {copy_relation} ({quoted(column)})" for column in indexed]
+    key = PRIMARY_KEYS.get(published_table.name, ())
+    statements = [f"alter table {copy_relation} add primary key ({', '.join(map(quoted_name, key))})"] if key else []
+    indexed = [
+        column for column in SEARCHED_COLUMNS if column in published_table.column_comments and key[:1] != (column,)
+    ]
+    statements += [f"create index on {copy_relation} ({quoted_name(column)})" for column in indexed]
     statements += [
-        f"comment on column {copy_relation}.{quoted(column)} is {_postgres_literal(comment)}"
-        for column, comment in table.column_comments.items()
+        f"comment on column {copy_relation}.{quoted_name(column)} is {_postgres_literal(comment)}"
+        for column, comment in published_table.column_comments.items()
         if comment
     ]
-    if table.table_comment:
-        statements.append(f"comment on table {copy_relation} is {_postgres_literal(table.table_comment)}")
+    if published_table.table_comment:
+        statements.append(f"comment on table {copy_relation} is {_postgres_literal(published_table.table_comment)}")
     return [*statements, f"analyze {copy_relation}"]
 
 

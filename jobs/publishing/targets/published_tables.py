@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 
 from jobs.errors import NextmartError
-from jobs.warehouse.connection import Connection, count_rows, literal, quoted
+from jobs.warehouse.connection import Connection, count_rows, literal, quoted_name
 
 SELECT_COLUMNS: Final = """
     select table_name, list(column_name order by column_index), list(comment order by column_index)
@@ -46,7 +46,7 @@ class PublishedTable:
     @property
     def relation(self) -> str:
         """SQL that names the table on a connection of :func:`open_published_file`."""
-        return f"published.recommendations.{quoted(self.name)}"
+        return f"published.recommendations.{quoted_name(self.name)}"
 
     def require_same_row_count(self, connection: Connection, copy_relation: str) -> None:
         """Raise NextmartError unless the table's copy has as many rows; ``copy_relation`` is SQL for the copy."""
@@ -67,7 +67,7 @@ def open_published_file(published_file: Path) -> Iterator[tuple[Connection, list
                 name,
                 dict(zip(columns, column_comments, strict=True)),
                 comments.get(name),
-                count_rows(connection, f"published.recommendations.{quoted(name)}"),
+                count_rows(connection, f"published.recommendations.{quoted_name(name)}"),
             )
             for name, columns, column_comments in connection.execute(SELECT_COLUMNS).fetchall()
         ]

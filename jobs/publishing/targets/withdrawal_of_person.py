@@ -25,12 +25,12 @@ def withdraw_person_from_targets(
     -------
     What :func:`~jobs.publishing.targets.copying.copy_to_targets` returns
     """
-    targets = targets_by_setting(settings.publish)
+    publish_targets = targets_by_setting(settings.publish)
     if not (was_ever_published or settings.published.exists()):
         return {}
-    if targets and not (is_published_file_clean and settings.published.exists()):
-        return {setting: {"problem": f"{settings.published} is missing or damaged"} for setting in targets}
-    return copy_to_targets(settings.published.resolve(), targets, may_keep_previous_files=False)
+    if publish_targets and not (is_published_file_clean and settings.published.exists()):
+        return {setting: {"problem": f"{settings.published} is missing or damaged"} for setting in publish_targets}
+    return copy_to_targets(settings.published.resolve(), publish_targets, may_keep_previous_files=False)
 
 
 def names_of_ducklake_targets(settings: Settings) -> list[str]:

@@ -35,7 +35,7 @@ class Scripted(Bigrams):
     def fine_tune(self, examples, held_out, seed, checkpoint):
         self.examples, self.held_out = list(examples), list(held_out)
 
-    def answer(self, conversations, sampling):
+    def draw_answers(self, conversations, sampling):
         self.asked += conversations
         self.sampling = sampling
         found = [self.script(one) for one in conversations]
