@@ -5,7 +5,7 @@ from collections import Counter
 import duckdb
 
 from benchmarks.chaos.broken_rule import BrokenRule
-from jobs.embedding.dispatch import PROBE_TEXT
+from jobs.embedding.request_dispatcher import PROBE_TEXT
 
 
 class PaidTextAccounts:

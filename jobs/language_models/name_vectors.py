@@ -9,7 +9,7 @@ from jobs.core.arrays import Floats
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.batching import cut_to_token_limit, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
-from jobs.embedding.dispatch import Dispatcher
+from jobs.embedding.request_dispatcher import Dispatcher
 from jobs.embedding.provider import DirectProvider, RateLimits
 from jobs.embedding.providers import provider_for
 from jobs.embedding.stored_vectors import store_vectors

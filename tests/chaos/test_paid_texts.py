@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.chaos.broken_rule import BrokenRule
 from benchmarks.chaos.paid_text_accounts import PaidTextAccounts
-from jobs.embedding.dispatch import PROBE_TEXT
+from jobs.embedding.request_dispatcher import PROBE_TEXT
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from catalogue import Catalogue
 from fake_openai import FAULTS, KEY, SPOILED, vector_of
 
 from jobs.embedding.backfill import EmbedOptions
-from jobs.embedding.dispatch import PROBE_TEXT
+from jobs.embedding.request_dispatcher import PROBE_TEXT
 from jobs.errors import NextmartError, UsageError
 from jobs.warehouse.connection import connect, prepare_warehouse
 
