@@ -18,9 +18,9 @@ from jobs.embedding.backlog import (
 from jobs.embedding.batch_api import COUNT_BATCHES_UNDER_WAY, embed_in_batches
 from jobs.embedding.batching import pack_requests
 from jobs.embedding.budget import Budget
-from jobs.embedding.request_dispatcher import Dispatcher
 from jobs.embedding.provider import BatchProvider, DirectProvider, RateLimits
 from jobs.embedding.providers import provider_for
+from jobs.embedding.request_dispatcher import Dispatcher
 from jobs.embedding.stored_vectors import store_failures, store_vectors
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.progress import progress, say

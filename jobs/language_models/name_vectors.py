@@ -9,9 +9,9 @@ from jobs.core.arrays import Floats
 from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.batching import cut_to_token_limit, pack_requests
 from jobs.embedding.budget import Budget, BudgetExceeded
-from jobs.embedding.request_dispatcher import Dispatcher
 from jobs.embedding.provider import DirectProvider, RateLimits
 from jobs.embedding.providers import provider_for
+from jobs.embedding.request_dispatcher import Dispatcher
 from jobs.embedding.stored_vectors import store_vectors
 from jobs.errors import UsageError
 from jobs.progress import say

@@ -10,8 +10,8 @@ from fake_openai import DIMENSIONS, vector_of
 
 from jobs.embedding.batching import TextToEmbed
 from jobs.embedding.budget import Budget, BudgetExceeded
-from jobs.embedding.request_dispatcher import MAX_FAILURES, MAX_WRONG_ANSWERS, PROBE_TEXT, Dispatcher
 from jobs.embedding.provider import EmbeddingAnswer, RateLimits, RequestLimits
+from jobs.embedding.request_dispatcher import MAX_FAILURES, MAX_WRONG_ANSWERS, PROBE_TEXT, Dispatcher
 from jobs.services.errors import (
     ActionNeededError,
     RequestRefusedError,
