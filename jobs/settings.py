@@ -181,6 +181,10 @@ class Settings(BaseSettings):
     retrain_after_days: float = Field(7, ge=0, le=3653)
     """Age in days at which a model is trained again. When one family is trained because of its age, the others are
     too."""
+    training_minutes: float | None = Field(None, gt=0, le=10_080)
+    """The minutes that one run of the job train should take at most. Families that need more than what is left of them
+    are left out, and come first in the next run (`docs/operations.md`); `popularity` is always trained. Unset: every
+    family that is due is trained."""
     models_kept: int = Field(3, ge=1, le=1_000_000)
     """The number of newest models of each family whose weights are kept."""
 

@@ -46,6 +46,23 @@ OPEN_BATCHES = """
 
 MODELS_DUE = "select model_version, model, deleted_at from ml.models_due order by model_version"
 
+LEFT_OUT_OF_TRAINING = """
+    -- The families for which the last finished run of the train job had no time
+    with last_training as (
+        select detail from ml.job_runs
+        where job = 'train' and status = 'done'
+        order by run_number desc nulls last, started_at desc, run_id desc limit 1
+    )
+    select unnest(
+        from_json(
+            detail -> 'left_out',
+            '[{"family": "VARCHAR", "needed_minutes": "DOUBLE", "minutes_left": "DOUBLE", "runs_in_a_row": "INTEGER"}]'
+        ),
+        recursive := true
+    )
+    from last_training
+"""
+
 DAMAGED_MODELS = """
     -- Models that lost their place because their weights are damaged
     select model_version, changed_at from ml.champions
@@ -113,6 +130,7 @@ def read_status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "live_model": next(iter(_query_rows(connection, LIVE_MODEL)), None),
         "damaged_models": _query_rows(connection, DAMAGED_MODELS),
         "due_for_retraining": _query_rows(connection, MODELS_DUE),
+        "left_out_of_training": _query_rows(connection, LEFT_OUT_OF_TRAINING),
         "placements": _query_rows(connection, PLACEMENTS, {"names": list(settings.placements)}),
         "published": _read_publication(connection, settings.published),
         "sizes": read_sizes(connection, settings),

@@ -114,7 +114,8 @@ def job_summary_line(job_summary: dict[str, Any]) -> str:
         case "embed":
             return f"{rows_out:,} of {rows_in:,} texts embedded" if rows_in else "every text has a vector"
         case "train":
-            return f"{len(detail['trained'])} models trained, {len(detail['fresh'])} fresh"
+            left_out = f", {len(detail['left_out'])} left out" if "left_out" in detail else ""
+            return f"{len(detail['trained'])} models trained, {len(detail['fresh'])} fresh{left_out}"
         case "evaluate":
             return f"{rows_out} models measured, live: {(detail['live'] or 'none').split('-')[0]}"
         case _:
@@ -169,7 +170,7 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
         error = on_one_line(run["error"] or "")
         table.add_row(run["job"], run["status"], f"{run['started_at']:%Y-%m-%d %H:%M}", rows, error)
     print_table(table)
-    _print_live_damaged_and_due_models(warehouse_state)
+    _print_models(warehouse_state)
     for placement in warehouse_state["placements"]:
         print_result(placement_line(placement))
     print_result(publication_line(warehouse_state["published"]))
@@ -177,7 +178,8 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
         print_result(line)
 
 
-def _print_live_damaged_and_due_models(warehouse_state: dict[str, Any]) -> None:
+def _print_models(warehouse_state: dict[str, Any]) -> None:
+    """Print the live model, and which models are damaged, due for retraining or left out of the last training."""
     live = warehouse_state["live_model"]
     if live and live["ndcg_at_20"] is not None:
         pinned, reason = ", pinned" if live["is_pinned"] else "", on_one_line(live["reason"] or "")
@@ -196,6 +198,12 @@ def _print_live_damaged_and_due_models(warehouse_state: dict[str, Any]) -> None:
         print_result(
             f"due for retraining: {model['model_version']} (learnt from events deleted "
             f"{model['deleted_at']:%Y-%m-%d %H:%M} UTC)"
+        )
+    for family in warehouse_state["left_out_of_training"]:
+        runs = "" if family["runs_in_a_row"] == 1 else f", {family['runs_in_a_row']} times in a row"
+        print_result(
+            f"left out of the last training: {on_one_line(family['family'])} (it needed "
+            f"{family['needed_minutes']:.1f} minutes, and {family['minutes_left']:.1f} were left){runs}"
         )
 
 

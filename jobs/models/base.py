@@ -1,7 +1,7 @@
 """The interface of every model family: a model is fitted on item sequences, then makes a scorer for a catalogue."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ from jobs.models.scorer import Scorer
 
 @dataclass(frozen=True)
 class FitOptions:
-    """The options of a fit: seed, checkpoint file, models fitted before on the same data, and whether items may repeat.
+    """The options of a fit, such as its seed and its checkpoint file.
 
     Attributes
     ----------
@@ -29,12 +29,15 @@ class FitOptions:
         Models already fitted on exactly the same data, by family; a fit may reuse them (:meth:`Model.can_reuse`).
     allow_repeats : bool
         Whether a list may recommend items that its sequence already holds; if so, validation ranks these items too.
+    is_time_up : () -> bool or None
+        Asked between two epochs of a fit that :attr:`Model.can_be_cut_short`: True ends the training there.
     """
 
     seed: int = 0
     checkpoint_file: Path | None = None
     reusable_models: Mapping[str, "Model"] = field(default_factory=dict)
     allow_repeats: bool = False
+    is_time_up: Callable[[], bool] | None = None
 
 
 class Model(ABC):
@@ -50,6 +53,8 @@ class Model(ABC):
         Allowed values of hyper-parameters; a numeric hyper-parameter missing here has its interval in ``INTERVALS``.
     uses_embeddings : bool
         Whether the family reads the catalogue's embeddings.
+    can_be_cut_short : bool
+        Whether :meth:`fit` is a training by epochs that ends early when ``FitOptions.is_time_up`` says so.
     values_to_try : hyper-parameter -> values
         Hyper-parameters that :meth:`fit` chooses itself if they are not given, each with the values that it tries. The
         list is empty where the family has another way to find the value.
@@ -72,6 +77,7 @@ class Model(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     allowed_values: ClassVar[Mapping[str, Interval | Collection[str]]] = {}
     uses_embeddings: ClassVar[bool] = False
+    can_be_cut_short: ClassVar[bool] = False
     values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
     def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:

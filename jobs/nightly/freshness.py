@@ -17,8 +17,9 @@ CLOCK_TOLERANCE = timedelta(days=1)
 """A model whose time lies further in the future was made while the clock was wrong, so that its age is not known."""
 
 SELECT_LEFT_BEHIND_MODELS = """
-    -- A killed run trained a model in place of one that was too old, and ended before it trained the other families
-    -- too. These are the models that it left behind: they were measured on other validation cases than its new model
+    -- A run trained a model in place of one that was too old, and was killed, or had no time left, before it trained
+    -- the other families too. These are the models that it left behind: they were measured on other validation cases
+    -- than its new model
     with trained_models as (
         select
             models.model_version, models.started_at, models.model_number, ranks.cases_hash,
@@ -46,7 +47,7 @@ class TrainingReason(Enum):
 
     NO_MODEL = "has no model yet"
     TOO_OLD = "has a newest model that is older than retrain_after_days, or whose time lies in the future"
-    LEFT_BEHIND = "was not retrained by a killed run that retrained another family because of its age"
+    LEFT_BEHIND = "was not retrained by a run, killed or out of time, that retrained another family because of its age"
     CONFIGURED_DIFFERENTLY = "has other parameters, settings or vars than its newest model"
     LEARNT_DELETED_EVENTS = "has a newest model that has learnt from events that were deleted"
     NO_WEIGHTS = "has a newest model whose weights are gone"
@@ -120,12 +121,17 @@ def families_to_train_on_same_cases(
     """
     if not {TrainingReason.TOO_OLD, TrainingReason.LEFT_BEHIND} & set(reasons_to_train.values()):
         return {}
-    measured = {version for (version,) in connection.execute(SELECT_MODELS_MEASURED_ON_CASES, [cases_hash]).fetchall()}
+    measured = models_measured_on(connection, cases_hash)
     return {
         family: TrainingReason.OTHER_CASES
         for family, row in newest_model_by_family.items()
         if family not in reasons_to_train and row.model_version not in measured
     }
+
+
+def models_measured_on(connection: Connection, cases_hash: str) -> set[str]:
+    """Return the model_versions of the models that were measured on these validation cases."""
+    return {version for (version,) in connection.execute(SELECT_MODELS_MEASURED_ON_CASES, [cases_hash]).fetchall()}
 
 
 def fingerprint_of_recipe(model: Model, settings: Settings, dbt_vars: JobVars) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -13,12 +14,19 @@ from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
 from jobs.models.registry import make_model
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
-from jobs.nightly.freshness import families_to_train, families_to_train_on_same_cases, fingerprint_of_recipe
+from jobs.nightly.freshness import (
+    families_to_train,
+    families_to_train_on_same_cases,
+    fingerprint_of_recipe,
+    models_measured_on,
+)
 from jobs.nightly.model_store import MODEL_FORMAT_VERSION, model_to_bytes, newest_model_by_family
+from jobs.nightly.past_trainings import LeftOutFamilies, read_left_out_families, read_past_fits
+from jobs.nightly.training_budget import TimeLimit, TrainingBudget
 from jobs.nightly.training_data import TrainingData, read_training_data
 from jobs.progress import say
 from jobs.settings import Settings
-from jobs.warehouse.clock import now
+from jobs.warehouse.clock import monotonic_seconds, now
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
 from jobs.warehouse.reading import newest_loaded_at
@@ -28,8 +36,11 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     """Train each model family that is due, for one of the reasons in :class:`jobs.nightly.freshness.TrainingReason`.
 
     When a family is trained because of its age, the others are trained too, so that all are measured on the same
-    validation cases (:func:`jobs.nightly.freshness.families_to_train_on_same_cases`).
+    validation cases (:func:`jobs.nightly.freshness.families_to_train_on_same_cases`). Where the setting
+    ``training_minutes`` is set, families for which it leaves no time are left out
+    (:class:`jobs.nightly.training_budget.TrainingBudget`).
     """
+    started_at = monotonic_seconds()
     dbt_vars = settings.job_vars()
     paid_services = PaidServices(connection, settings)
     models = {family: make_configured_model(settings, family, paid_services) for family in settings.models}
@@ -43,30 +54,71 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         say(f"the weights of {', '.join(damaged)} are damaged: a new model is trained in their place")
     if not due:
         return
-    run_record.rows_in, data = read_training_data(connection, settings)
+    left_out_before = read_left_out_families(connection) if settings.training_minutes else LeftOutFamilies()
+    run_record.rows_in, data = _read_training_data(connection, settings, due.keys(), left_out_before)
     if data is None or not len(data.older_sequences.items):
         # a model fitted on no item could recommend nothing, but would count as fresh until it is too old
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
         run_record.detail["reason"] = "too little history"
         return
-    due |= families_to_train_on_same_cases(connection, newest, due, data.cases_hash)
+    budget = None
+    if settings.training_minutes:
+        rows, past_fits = len(data.all_sequences), read_past_fits(connection)
+        budget = TrainingBudget(settings.training_minutes, started_at, models, recipe_fingerprints, past_fits, rows)
+    # a family that needs more time than the whole run has must not make the others due, night after night
+    trainable = {family: reason for family, reason in due.items() if not budget or budget.can_train(family, {})}
+    due = families_to_train_on_same_cases(connection, newest, trainable, data.cases_hash) | due
     run_record.detail["fresh"] = sorted(models.keys() - due)
-    models_fitted_on_older_sequences: dict[str, Model] = {}
-    models_fitted_on_all_sequences: dict[str, Model] = {}
+    fitted_on_older_sequences: dict[str, Model] = {}
+    fitted_on_all_sequences: dict[str, Model] = {}
     # a fusion is fitted last, because it can then reuse parts that were fitted before
-    for family in sorted(models, key=lambda family: family == "fusion"):
-        if family in due:
-            model_version = _fit_and_store(
-                connection,
-                models[family],
-                recipe_fingerprints[family],
-                settings,
-                data,
-                models_fitted_on_older_sequences,
-                models_fitted_on_all_sequences,
+    without_budget = [family for family in sorted(models, key=lambda family: family == "fusion") if family in due]
+    for family in budget.order(without_budget, left_out_before.runs_in_a_row) if budget else without_budget:
+        if budget and not budget.can_train(family, fitted_on_older_sequences):
+            run_record.detail["data_cutoff_at"] = data.data_cutoff_at.isoformat()
+            run_record.detail.setdefault("left_out", []).append(
+                {
+                    "family": family,
+                    "needed_minutes": round(budget.needed_seconds(family, fitted_on_older_sequences) / 60, 2),
+                    "minutes_left": round(budget.seconds_left / 60, 2),
+                    "runs_in_a_row": left_out_before.runs_in_a_row.get(family, 0) + 1,
+                }
             )
-            run_record.detail["trained"].append(model_version)
-            run_record.rows_out += 1
+            has_model = family in newest and newest[family].has_weights and not newest[family].is_damaged
+            say(budget.why_left_out(family, fitted_on_older_sequences, has_model=has_model))
+            continue
+        may_be_cut_short = budget and budget.may_be_cut_short(family, fitted_on_older_sequences)
+        time_limit = budget.time_limit() if budget and may_be_cut_short else None
+        model_version = _fit_and_store(
+            connection,
+            models[family],
+            recipe_fingerprints[family],
+            settings,
+            data,
+            fitted_on_older_sequences,
+            fitted_on_all_sequences,
+            time_limit,
+        )
+        run_record.detail["trained"].append(model_version)
+        run_record.rows_out += 1
+        if time_limit and time_limit.has_cut_a_fit:
+            run_record.detail.setdefault("cut_short", []).append(model_version)
+            say(f"the training of {model_version} was cut short: more training_minutes may make a better model")
+
+
+def _read_training_data(
+    connection: Connection, settings: Settings, due_families: Collection[str], left_out_before: LeftOutFamilies
+) -> tuple[int, TrainingData | None]:
+    """Read the history; cut it where the last run did, if only families are due that it left out.
+
+    So these families are measured on the same validation cases as those that the last run trained. If late events or a
+    deletion have changed the cases, the history is cut as always.
+    """
+    if left_out_before.data_cutoff_at and set(due_families) <= left_out_before.runs_in_a_row.keys():
+        row_count, data = read_training_data(connection, settings, left_out_before.data_cutoff_at)
+        if data and models_measured_on(connection, data.cases_hash):
+            return row_count, data
+    return read_training_data(connection, settings)
 
 
 def make_configured_model(settings: Settings, family: Family, paid_services: PaidServices | None = None) -> Model:
@@ -85,8 +137,9 @@ def _fit_and_store(
     recipe_fingerprint: str,
     settings: Settings,
     training_data: TrainingData,
-    models_fitted_on_older_sequences: dict[str, Model],
-    models_fitted_on_all_sequences: dict[str, Model],
+    fitted_on_older_sequences: dict[str, Model],
+    fitted_on_all_sequences: dict[str, Model],
+    time_limit: TimeLimit | None,
 ) -> str:
     """Fit a model, measure it on the validation cases, refit it on all sequences, store it; return its model_version.
 
@@ -95,9 +148,11 @@ def _fit_and_store(
     recipe_fingerprint : str
         The hash of all that determines the model except the data, as
         :func:`jobs.nightly.freshness.fingerprint_of_recipe` returns it.
-    models_fitted_on_older_sequences, models_fitted_on_all_sequences : family -> Model
+    fitted_on_older_sequences, fitted_on_all_sequences : family -> Model
         Models of other families that this job has fitted on the older sequences and on all sequences; a fusion may
         reuse them. The new model is added to both.
+    time_limit : TimeLimit or None
+        Cuts the first fit short. The refit trains for the epoch that was best in it, so takes about as long.
     """
     started_at = now()
     checkpoints = [
@@ -106,9 +161,9 @@ def _fit_and_store(
     ]
     drop_leftover_checkpoints(checkpoints)
     allow_repeats = settings.job_vars().allow_repeats
-    first_context = FitOptions(settings.seed, checkpoints[0], models_fitted_on_older_sequences, allow_repeats)
+    first_context = FitOptions(settings.seed, checkpoints[0], fitted_on_older_sequences, allow_repeats, time_limit)
     model.fit(training_data.older_sequences, training_data.validation_cases, training_data.catalog, first_context)
-    models_fitted_on_older_sequences[model.family] = model
+    fitted_on_older_sequences[model.family] = model
     counts = np.bincount(training_data.older_sequences.items, minlength=len(training_data.catalog))
     measured = measure_scorer(
         model.scorer(training_data.catalog),
@@ -117,9 +172,9 @@ def _fit_and_store(
         counts,
         allow_repeats=allow_repeats,
     )
-    second_context = FitOptions(settings.seed, checkpoints[1], models_fitted_on_all_sequences, allow_repeats)
+    second_context = FitOptions(settings.seed, checkpoints[1], fitted_on_all_sequences, allow_repeats)
     final = model.refit(training_data.all_sequences, training_data.catalog, second_context)
-    models_fitted_on_all_sequences[model.family] = final
+    fitted_on_all_sequences[model.family] = final
     weights = model_to_bytes(final, training_data.catalog)
     model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{recipe_fingerprint[:6]}"
     row = {

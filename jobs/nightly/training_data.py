@@ -67,8 +67,15 @@ class TrainingData:
         )
 
 
-def read_training_data(connection: Connection, settings: Settings) -> tuple[int, TrainingData | None]:
+def read_training_data(
+    connection: Connection, settings: Settings, cutoff_at: datetime | None = None
+) -> tuple[int, TrainingData | None]:
     """Read the history and split it; the data frames are freed at the end, and only the arrays stay in memory.
+
+    Parameters
+    ----------
+    cutoff_at : datetime, optional
+        The date of the protocol ``cutoff``; without it, the date follows from the settings and the history.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def read_training_data(connection: Connection, settings: Settings) -> tuple[int,
         The number of sequences of the whole history, and the arrays; None if the history is too short to be split.
     """
     history = read_sequences(connection)
-    split = split_history(history, settings.protocol, settings)
+    split = split_history(history, settings.protocol, settings, cutoff_at)
     if split is None:
         return len(history), None
     dbt_vars = settings.job_vars()

@@ -34,6 +34,7 @@ def train(
     checkpoint_file: Path | None = None,
     score_name: str = "validation nDCG@20",
     process_group: SingleProcess = SINGLE_PROCESS,
+    is_time_up: Callable[[], bool] | None = None,
 ) -> int:
     """Train a module in place with early stopping, and return the number of its best epoch.
 
@@ -64,6 +65,9 @@ def train(
         Name of the validation score in the progress line.
     process_group : SingleProcess
         The processes that run each epoch together.
+    is_time_up : () -> bool, optional
+        Asked between two epochs: True ends the training, as if the last epoch had been reached. The first epoch always
+        runs. Of several processes only rank 0 asks, since it alone starts epochs.
     """
     optimizer = make_optimizer(module, hyperparameters)
     average = WeightAverage(module, hyperparameters["averaging"])
@@ -72,6 +76,12 @@ def train(
     with progress(progress_title, hyperparameters["epochs"]) as advance, preserve_random_state():
         advance(status["epoch"], "from the checkpoint") if status["epoch"] else None
         while status["epoch"] < hyperparameters["epochs"] and status["since_best"] < hyperparameters["patience"]:
+            if status["epoch"] and is_time_up and is_time_up():
+                say(
+                    f"{progress_title} was stopped after {status['epoch']} of at most {hyperparameters['epochs']} "
+                    "epochs, because its time was up"
+                )
+                break
             epoch = status["epoch"] + 1
             with process_group.joint_epoch(epoch):
                 run_epoch(

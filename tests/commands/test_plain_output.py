@@ -71,6 +71,7 @@ def test_every_text_of_status_is_printed_without_control_characters(capsys):
         },
         "damaged_models": [],
         "due_for_retraining": [],
+        "left_out_of_training": [],
         "placements": [{"placement": bad, "visitors": 1, "short_visitors": 0, "rows": 1, "newest_at": now}],
         "published": {"file": bad, "published_at": None, "problem": bad},
         "sizes": {

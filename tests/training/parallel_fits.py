@@ -46,9 +46,9 @@ def training_sequences():
     return everything.take(np.concatenate([fours[: 2 * SMALL["batch_size"] + 1], threes[:30]]))
 
 
-def fit(family, checkpoint=None, validation=NO_CASES, model=None, **changes):
+def fit(family, checkpoint=None, validation=NO_CASES, model=None, is_time_up=None, **changes):
     model = model or make_model(family, {**FITS[family], **changes})
-    model.fit(training_sequences(), validation, shop(), FitOptions(3, checkpoint))
+    model.fit(training_sequences(), validation, shop(), FitOptions(3, checkpoint, is_time_up=is_time_up))
     return model
 
 
@@ -61,7 +61,7 @@ def weights(model):
     return found
 
 
-def fit_with_early_stopping(checkpoint, scores, killed_in_validation=None):
+def fit_with_early_stopping(checkpoint, scores, killed_in_validation=None, epochs_in_time=None):
     """Fit with dropout and given validation scores; return the model, and how often it was validated."""
     model = make_model("sasrec", {**FITS["sasrec"], "dropout": 0.3, "epochs": 9, "patience": 2})
     asked = []
@@ -74,7 +74,7 @@ def fit_with_early_stopping(checkpoint, scores, killed_in_validation=None):
 
     model._validation_score = score
     try:
-        fit("sasrec", checkpoint, cases(), model)
+        fit("sasrec", checkpoint, cases(), model, lambda: len(asked) == epochs_in_time)
     except ProcessKilled:
         return None, len(asked)
     return model, len(asked)
@@ -95,6 +95,8 @@ def run_rank_zero(folder: Path) -> None:
     }
     for family in FITS:
         np.savez(folder / f"{family}.npz", **weights(fit(family)))
+    cut_short, facts["asked in time"] = fit_with_early_stopping(None, SCORES, epochs_in_time=3)
+    facts["best epoch in time"] = cut_short.best_epoch
     whole, facts["asked"] = fit_with_early_stopping(folder / "whole.safetensors", SCORES)
     facts["best_epoch"] = whole.best_epoch
     _, facts["killed in"] = fit_with_early_stopping(folder / "killed.safetensors", SCORES, killed_in_validation=2)

@@ -35,7 +35,7 @@ class Task:
         self.after = []  # the weights after each epoch of this process
         self.modes = []  # whether dropout was on: per batch True, per validation False
 
-    def run(self, checkpoint=None, seed=3):
+    def run(self, checkpoint=None, seed=3, is_time_up=None):
         train(
             self.module,
             self._batches,
@@ -45,6 +45,7 @@ class Task:
             "training the task",
             seed=seed,
             checkpoint_file=checkpoint,
+            is_time_up=is_time_up,
         )
         return self.weights()
 
@@ -85,6 +86,37 @@ def test_an_equal_score_is_no_gain():
     task = Task([0.5, 0.5, 0.5, 0.9])
     assert equal(task.run(), task.after[0])
     assert len(task.after) == 3
+
+
+def test_a_training_whose_time_is_up_ends_between_epochs_and_keeps_the_best(capsys):
+    task = Task([0.5, 0.4, 0.9, 0.9])
+    assert equal(task.run(is_time_up=lambda: len(task.after) >= 2), task.after[0])
+    assert len(task.after) == 2
+    assert (
+        "training the task was stopped after 2 of at most 6 epochs, because its time was up" in capsys.readouterr().err
+    )
+
+
+def test_the_first_epoch_runs_however_little_time_there_is():
+    task = Task([0.5, 0.9])
+    assert equal(task.run(is_time_up=lambda: True), task.after[0])
+
+
+def test_time_that_is_never_up_changes_nothing_and_is_not_asked_for_at_the_end(capsys):
+    asked = []
+    scores = [0.1, 0.5, 0.4, 0.3]
+    assert equal(Task(scores).run(is_time_up=lambda: asked.append(1) and None), Task(scores).run())
+    assert len(asked) == 3, "between the four epochs, and not when training has ended anyway"
+    assert "time was up" not in capsys.readouterr().err
+
+
+def test_a_training_that_was_cut_short_is_not_trained_further_while_its_time_is_up(tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    task = Task([0.5, 0.9, 0.9])
+    wanted = task.run(path, is_time_up=lambda: len(task.after) >= 2)
+    again = Task([9, 9])
+    assert equal(again.run(path, is_time_up=lambda: True), wanted)
+    assert again.after == []
 
 
 def test_a_gain_starts_the_patience_anew():

@@ -74,6 +74,13 @@ def test_checkpoints_and_early_stops_are_those_of_one_process(ran):
     assert facts["same"], "resumed, it ends with the very weights of an undisturbed fit of as many processes"
 
 
+def test_a_fit_whose_time_is_up_ends_on_all_ranks_and_the_next_fit_runs(ran):
+    _, facts, stderr = ran
+    assert (facts["asked in time"], facts["best epoch in time"]) == (3, 2)
+    assert stderr.count("training sasrec was stopped after 3 of at most 9 epochs, because its time was up") == 1
+    assert facts["asked"] == 4
+
+
 def test_a_fit_that_fails_on_any_rank_fails_on_all_and_the_next_fit_runs(ran):
     _, facts, stderr = ran
     assert facts["on all ranks"] == "MemoryError: too little of it"

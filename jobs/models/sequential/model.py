@@ -88,6 +88,7 @@ class SequentialModel(Model):
     """
 
     values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {"window": (), "recency": ()}
+    can_be_cut_short = True
     network: Any
 
     def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
@@ -126,6 +127,8 @@ class SequentialModel(Model):
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Train until the validation nDCG stops improving; without validation cases, train for all epochs.
+
+        ``fit_options.is_time_up`` can end the training before.
 
         The window is chosen before the training, by the lengths of the training sequences. The weight of the recency
         correction is chosen after the training, on the validation cases.
@@ -180,6 +183,7 @@ class SequentialModel(Model):
             checkpoint_file=fit_options.checkpoint_file,
             score_name=f"validation nDCG@{validation_list_length(len(validation.targets))}",
             process_group=processes.training_processes,
+            is_time_up=fit_options.is_time_up,
         )
 
     def prepare_worker_training(
