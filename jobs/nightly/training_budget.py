@@ -2,8 +2,8 @@
 
 A family of which a model was trained to its end before, with the same recipe, is expected to take as long again, in
 proportion to the number of training sequences. It is trained if that much time is left, and then to its end. A network
-without such a model may take hours, nobody knows how many: it is trained if half of all the time is left, and its
-training is cut short when the time is up.
+without such a model may take hours: it is trained if half of all the time is left, and its training is cut short when
+the time is up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ CHEAP_FIRST = (
     "popularity", "llmseqsim", "sknn", "vsknn", "sknnemb", "markov", "itemknn", "ease",
     "gru4rec", "llm2gru4rec", "sasrec", "llm2sasrec", "bert4rec", "llm2bert4rec", "llmseqprompt", "fusion",
 )  # fmt: skip
-"""All families in the order in which they are trained as long as nobody knows how long they take."""
+"""All families in the order in which they are trained as long as no earlier model tells how long they take."""
 
 FITS_THAT_COUNT = 3
 """The newest fits of a family, whose median is expected: one slow night, or one clock that jumped, counts little."""
@@ -154,7 +154,7 @@ class TrainingBudget:
         left, needed = self.seconds_left / 60, self.needed_seconds(family, fitted_models) / 60
         of_all = f"of the {self.minutes:g} training_minutes"
         if self.may_be_cut_short(family, fitted_models) and needed <= self.minutes / 2:
-            why = f"nobody knows yet how long it takes, so half {of_all} must be left, and {left:.1f} are"
+            why = f"no earlier model tells how long it takes, so half {of_all} must be left, and {left:.1f} are"
         elif needed:
             why = f"it needs about {needed:.1f} minutes, and {left:.1f} {of_all} are left"
         else:
@@ -165,7 +165,7 @@ class TrainingBudget:
             next_step = f"set training_minutes to {ceil(max(needed_alone, self.minutes)) + 1} or more to train it"
         else:
             next_step = "it comes first in the next run"
-        before = "its model of before stays in use" if has_model else "it has no model that can be used"
+        before = "its earlier model stays in use" if has_model else "it has no model that can be used"
         return f"{family} is left out: {why}; {before}; {next_step}"
 
     def time_limit(self) -> TimeLimit:

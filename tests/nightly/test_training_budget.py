@@ -143,7 +143,7 @@ def test_the_cheap_come_first_and_what_does_not_fit_is_left_out_with_a_word(shop
     assert detail["fresh"] == []
     assert (
         "vsknn is left out: it needs about 20.0 minutes, and 17.0 of the 30 training_minutes are left; "
-        "its model of before stays in use; it comes first in the next run\n"
+        "its earlier model stays in use; it comes first in the next run\n"
     ) in capsys.readouterr().err
     assert shop.newest("vsknn") == before
     assert shop.rows("select weights is not null from ml.models where model_version = $v", v=before) == [(True,)]
@@ -246,8 +246,8 @@ def test_a_network_that_was_only_cut_short_needs_half_of_the_time_and_is_cut_aga
     detail = shop.train(models, minutes=20)
     assert (trained(detail), left_out(detail)) == (["popularity", "vsknn"], ["gru4rec"])
     assert (
-        "gru4rec is left out: nobody knows yet how long it takes, so half of the 20 training_minutes must be left, "
-        "and 9.0 are; it has no model that can be used; it comes first in the next run\n"
+        "gru4rec is left out: no earlier model tells how long it takes, so half of the 20 training_minutes must be "
+        "left, and 9.0 are; it has no model that can be used; it comes first in the next run\n"
     ) in capsys.readouterr().err
     assert trained(shop.train(models, minutes=20)) == ["gru4rec"]
     again = shop.train(models, minutes=30, days=8)
