@@ -144,6 +144,7 @@ class JobVars(BaseModel):
     max_source_session_hours: float = Field(gt=0, le=TEN_YEARS_IN_DAYS * 24)
     sequence_scope: Literal["session", "visitor", "user"]
     sequence_event_types: list[Name]
+    target_event_types: list[Name]
     collapse_repeats: bool
     embedding_model: Name
     embedding_models: dict[str, dict[str, Any]]
@@ -271,8 +272,21 @@ def all_vars(configured_vars: Mapping[str, Any]) -> AllDbtVars:
         raise UsageError("\n".join(_describe_var_error(problem) for problem in error.errors())) from error
     for name, entry in dbt_vars.embedding_models.items():
         _embedding_model(name, entry)
+    _require_targets_in_sequences(dbt_vars)
     _ = dbt_vars.chosen_embedding_model  # the property raises an error if `embedding_models` has no such entry
     return dbt_vars
+
+
+def _require_targets_in_sequences(dbt_vars: JobVars) -> None:
+    """Raise UsageError if sequences leave out a type of ``target_event_types``, so that it would have no effect."""
+    in_sequences = dbt_vars.sequence_event_types
+    left_out = [name for name in dbt_vars.target_event_types if name not in in_sequences]
+    if in_sequences and left_out:
+        raise UsageError(
+            f"setting 'vars.target_event_types': sequences leave out {', '.join(left_out)}, because "
+            f"sequence_event_types is {json.dumps(in_sequences)}. Add {', '.join(left_out)} to sequence_event_types, "
+            "or set it to [], so that models learn from events of every type"
+        )
 
 
 def _describe_var_error(pydantic_error: Mapping[str, Any]) -> str:

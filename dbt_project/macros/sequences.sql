@@ -13,6 +13,20 @@
     {%- endif -%}
 {%- endmacro %}
 
+{# Whether models predict events of this type: whether the dbt var `target_event_types` is empty or names it. #}
+{% macro is_target_event(event_type) -%}
+    {%- if var('target_event_types') -%}
+    coalesce({{ event_type }} in ({{ text_literals(var('target_event_types')) }}), false)
+    {%- else -%} true {%- endif -%}
+{%- endmacro %}
+
+{# The items of a relation with the columns of latest_sequences that are targets: those that a list without repeats must
+   not hold. #}
+{% macro target_items(relation) -%}
+    {%- if var('target_event_types') -%} list_where({{ relation }}.items, {{ relation }}.is_target)
+    {%- else -%} {{ relation }}.items {%- endif -%}
+{%- endmacro %}
+
 {# What an event adds to its item's popularity: the weight of its event_type in the dbt var `event_weights`, or 1 if
    the type has no weight there. #}
 {% macro event_weight() -%}

@@ -1,8 +1,8 @@
 {{ config(fail_calc='count(message)') }}
 -- The build stops if none of the event types that a setting names occurs among the events, or if one of them occurs
 -- only with other capital or small letters. Otherwise the setting would have no effect, and nobody would notice:
--- sequences would stay empty, or a weight would never be used.
-{% set selects, settings = [], ['sequence_event_types', 'known_event_types', 'event_weights'] %}
+-- sequences would stay empty, nothing would be predicted, or a weight would never be used.
+{% set selects, settings = [], ['sequence_event_types', 'target_event_types', 'known_event_types', 'event_weights'] %}
 -- The defaults of `bought_event_types` and `viewed_event_types` are not tested, because a shop may record no purchases,
 -- or no views.
 {% if var('bought_event_types') != ['purchase'] %}{% do settings.append('bought_event_types') %}{% endif %}

@@ -1,5 +1,5 @@
 -- Every visitor with a list has `recommendations_per_visitor` rows. If fewer available items are outside the visitor's
--- own sequence, the visitor has at least as many rows as there are such items.
+-- own sequence, or no target there, the visitor has at least as many rows as there are such items.
 with available_item_count as (
     select count(*) as item_count from {{ ref('items') }} where available
 ),
@@ -11,8 +11,8 @@ list_lengths as (
 ),
 
 distinct_item_counts_of_sequences as (
-    select visitor_id, len(list_distinct(items)) as item_count
-    from {{ ref('latest_sequences') }}
+    select sequences.visitor_id, len(list_distinct({{ target_items('sequences') }})) as item_count
+    from {{ ref('latest_sequences') }} as sequences
 )
 
 select list_lengths.visitor_id, list_lengths.length

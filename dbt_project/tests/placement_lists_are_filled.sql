@@ -30,7 +30,8 @@ anti join {{ ref('placement_recommendations') }} as listed_rows
         and item.judged_visitor_id = listed_rows.visitor_id and item.item_id = listed_rows.item_id
 {% if rule_definitions(placement, 'repeats') == ['false'] %}
 anti join (
-    select visitor_id, unnest(items) as item_id from {{ ref('latest_sequences') }}
+    select visitor_id, unnest({{ target_items('sequences') }}) as item_id
+    from {{ ref('latest_sequences') }} as sequences
 ) as sequence_items on item.judged_visitor_id = sequence_items.visitor_id and item.item_id = sequence_items.item_id
 {% endif %}
 {% if event_types %}

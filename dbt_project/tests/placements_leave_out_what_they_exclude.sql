@@ -1,5 +1,6 @@
 -- No list of a placement has an item on which the visitor has had an event that the placement's key `exclude` names.
--- Unless the placement allows `repeats`, no list has an item of the visitor's own latest sequence.
+-- Unless the placement allows `repeats`, no list has an item of the visitor's own latest sequence; if
+-- `target_event_types` is set, none that is a target there.
 -- depends_on: {{ ref('placement_recommendations') }}
 -- depends_on: {{ ref('session_items') }}
 -- depends_on: {{ ref('latest_sequences') }}
@@ -23,5 +24,5 @@ from {{ ref('placement_recommendations') }} as list_rows
 inner join {{ ref('latest_sequences') }} as sequences on list_rows.visitor_id = sequences.visitor_id
 where
     list_rows.placement = {{ text_literals([repeats['placement']]) }}
-    and list_contains(sequences.items, list_rows.item_id)
+    and list_contains({{ target_items('sequences') }}, list_rows.item_id)
 {% endfor %}

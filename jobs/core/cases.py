@@ -15,7 +15,8 @@ class Cases:
     Attributes
     ----------
     inputs : Sequences (cases rows)
-        The items before the target, oldest first.
+        The items before the target, oldest first. Where repeats are not allowed, no list holds those that are targets
+        themselves (:meth:`jobs.core.sequences.Sequences.keep_targets`).
     targets : int64 array (cases,)
         Catalogue index of the item that came next.
     """

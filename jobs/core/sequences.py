@@ -21,10 +21,14 @@ class Sequences:
         Catalogue indices of all rows' items, row after row.
     offsets : int64 array (rows + 1,)
         Position in ``items`` at which each row starts; the last entry is ``len(items)``.
+    is_target : bool array (total,), optional
+        Whether each element of ``items`` is a target: an event of a type that models predict (dbt var
+        ``target_event_types``). None: every element is one.
     """
 
     items: Ints
     offsets: Longs
+    is_target: Bools | None = None
 
     @classmethod
     def from_lists(cls, item_lists: Iterable[Iterable[int]]) -> "Sequences":
@@ -79,14 +83,18 @@ class Sequences:
         """
         return self._keep_positions(self.items != np.repeat(item_of_row, self.lengths))
 
+    def keep_targets(self) -> "Sequences":
+        """Keep only the items that are targets; rows may become empty."""
+        return self if self.is_target is None else self._keep_positions(self.is_target)
+
     def keep_last_occurrences(self) -> "Sequences":
         """Keep only the last occurrence of each item in each row."""
         rows = self.row_of_each_item()
         keys = rows * (int(self.items.max(initial=0)) + 1) + self.items
         _, from_end = np.unique(keys[::-1], return_index=True)
-        last = np.sort(len(keys) - 1 - from_end)
-        counts = np.bincount(rows[last], minlength=len(self))
-        return Sequences(self.items[last], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
+        is_last = np.zeros(len(keys), np.bool_)
+        is_last[len(keys) - 1 - from_end] = True
+        return self._keep_positions(is_last)
 
     def padded_matrix(self, fill_value: int) -> Ints:
         """Return an int32 matrix (rows, longest row) of right-aligned rows, with ``fill_value`` to the left of each."""
@@ -102,9 +110,10 @@ class Sequences:
     def _keep_positions(self, is_kept: Bools) -> "Sequences":
         """Return the sequences without the elements of ``items`` at which ``is_kept`` is False."""
         counts = np.bincount(self.row_of_each_item()[is_kept], minlength=len(self))
-        return Sequences(self.items[is_kept], np.concatenate([[0], counts.cumsum()]).astype(np.int64))
+        offsets = np.concatenate([[0], counts.cumsum()]).astype(np.int64)
+        return Sequences(self.items[is_kept], offsets, None if self.is_target is None else self.is_target[is_kept])
 
     def _gather_slices(self, starts: Longs, lengths: Longs) -> "Sequences":
         offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
         index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return Sequences(self.items[index], offsets)
+        return Sequences(self.items[index], offsets, None if self.is_target is None else self.is_target[index])

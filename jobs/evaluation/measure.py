@@ -64,7 +64,7 @@ def measure_scorer(
     segment_masks : name -> bool array (cases,), optional
         Parts of the cases that are also measured separately; a segment without any case is left out.
     allow_repeats : bool
-        Whether a list may contain items of the case's input sequence.
+        Whether a list may contain items that are targets in the case's input sequence.
     """
     _, lists = recommend(scorer, cases.inputs, max(CUT_OFFS), allow_repeats=allow_repeats)
     return measure_lists(lists, cases, catalog, item_counts, segment_masks, scorer.answer_fault_rates())
@@ -104,8 +104,12 @@ def measure_lists(
 
 
 def hash_cases(cases: pl.DataFrame) -> str:
-    """Return the SHA-256 of a frame of cases, computed from each case's sequence_id, input items and target."""
-    rows = cases.sort("sequence_id").select("sequence_id", "items", "target").iter_rows()
+    """Return the SHA-256 of a frame of cases, computed from each case's sequence_id, input items and target.
+
+    If the cases say which input items are targets, that counts too: it decides what a list may hold.
+    """
+    columns = ["sequence_id", "items", "target", *(["is_target"] if "is_target" in cases.columns else [])]
+    rows = cases.sort("sequence_id").select(columns).iter_rows()
     digest = hashlib.sha256()
     for row in rows:
         digest.update(json.dumps(row).encode())

@@ -11,9 +11,10 @@ from jobs.core.arrays import Bools, Longs
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
+from jobs.evaluation.sequence_frames import sequences_that_end_with_a_target
 from jobs.evaluation.splits import Split, cutoff_split, holdout_cutoff, leave_one_out_split, paper_split
 from jobs.settings import Settings
-from jobs.warehouse.reading import cases_as_indices, items_as_indices
+from jobs.warehouse.reading import cases_as_indices, items_as_indices, sequences_as_indices
 
 Protocol = Literal["cutoff", "paper", "leave_one_out"]
 
@@ -49,7 +50,7 @@ def split_history(
     Parameters
     ----------
     all_sequences : polars.DataFrame
-        Sequences, in the columns of ``jobs.evaluation.sequence_frames.SEQUENCE_COLUMNS``.
+        Sequences, as :mod:`jobs.evaluation.sequence_frames` describes them.
     cutoff_at : datetime, optional
         The date of the protocol ``cutoff``. Without it, the date is the setting ``cutoff_at``. If that is unset too,
         it is the date after which the share ``holdout_share`` of the events lies.
@@ -74,7 +75,7 @@ def split_history(
 
 def to_indexed_split(split: Split, all_sequences: pl.DataFrame, catalog: Catalog) -> IndexedSplit:
     """Turn a split into arrays of catalogue indices; items that the catalogue lacks are dropped."""
-    train, cases = items_as_indices(split.train["items"], catalog), cases_as_indices(split.test, catalog)
+    train, cases = sequences_as_indices(split.train, catalog), cases_as_indices(split.test, catalog)
     counted = items_as_indices(all_sequences["items"], catalog) if split.name == "paper" else train
     item_counts = np.bincount(counted.items, minlength=len(catalog))
     return IndexedSplit(train, cases, item_counts, np.isin(cases.targets, train.items))
@@ -86,10 +87,13 @@ def _can_be_split(
     """Tell whether the history is long enough for the protocol.
 
     ``paper`` needs two sequences, ``leave_one_out`` a sequence of three items (three different ones without
-    ``allow_repeats``), and ``cutoff`` two different event times, unless its date is given.
+    ``allow_repeats``; where only some steps can be targets, one of an item and a target after it), and ``cutoff`` two
+    different event times, unless its date is given.
     """
     if protocol == "paper":
         return len(all_sequences) >= 2
+    if protocol == "leave_one_out" and "is_target" in all_sequences.columns:
+        return not sequences_that_end_with_a_target(all_sequences, allow_repeats).is_empty()
     if protocol == "leave_one_out":
         items = all_sequences["items"].list
         return bool(((items.len() if allow_repeats else items.n_unique()) >= 3).any())

@@ -11,12 +11,14 @@ import polars as pl
 
 from jobs.evaluation.sequence_frames import (
     SEQUENCE_ORDER,
+    can_be_target,
     check_and_select_columns,
-    cut_after_last_new_item,
+    cut_after_last_target,
     drop_last_items,
     events_to_sequences,
     keep_first_items,
     make_cases,
+    sequences_that_end_with_a_target,
     sequences_to_events,
     sort_sequences_by_end,
 )
@@ -92,6 +94,9 @@ def leave_one_out_split(sequences: pl.DataFrame, allow_repeats: bool = True) -> 
     In a sequence of three items or more the last item is the test target, and the last but one is the validation
     target; the input is every item before the target. Shorter sequences belong to train unchanged. Targets that train
     does not contain are kept.
+    If only some steps can be targets (column ``is_target``), the last of these that is not the first step is the test
+    target, and the one before, if there is one, the validation target. Train has what comes before both, and the
+    sequences without a target.
     If recommendation lists may not contain items of the input, a repeat could never be hit. So both targets are then
     the last items that are new to their sequence, and what follows the test target is in no part. On data without
     repeats, such as Amazon Beauty, this changes nothing.
@@ -115,32 +120,31 @@ def leave_one_out_split(sequences: pl.DataFrame, allow_repeats: bool = True) -> 
     Raises
     ------
     ValueError
-        If no sequence has three items (three different ones without ``allow_repeats``), a column is missing, or a
-        ``sequence_id`` is null or occurs twice.
+        If no sequence has a test target, a column is missing, or a ``sequence_id`` is null or occurs twice.
     """
     ordered = sort_sequences_by_end(sequences)
-    items = pl.col("items").list
-    is_long = (items.len() if allow_repeats else items.n_unique()) >= 3
-    long = ordered.filter(is_long)
-    if long.is_empty():
-        raise ValueError("leave-one-out needs a sequence of three items, and there is none")
-    cut = (lambda frame: frame) if allow_repeats else cut_after_last_new_item
-    tested = cut(long)
-    validated = cut(drop_last_items(tested, 1))
-    train = pl.concat([ordered.filter(~is_long), drop_last_items(validated, 1)]).sort(SEQUENCE_ORDER)
+    tested = sequences_that_end_with_a_target(ordered, allow_repeats)
+    validated = sequences_that_end_with_a_target(drop_last_items(tested, 1), allow_repeats)
+    if "is_target" not in sequences.columns:
+        tested = tested.join(validated, on="sequence_id", how="semi", maintain_order="left")
+    if tested.is_empty():
+        raise ValueError("leave-one-out needs a sequence of three items, or of one before a target; there is none")
+    untested = ordered.join(tested, on="sequence_id", how="anti")
+    only_tested = tested.join(validated, on="sequence_id", how="anti")
+    train = pl.concat([untested, drop_last_items(only_tested, 1), drop_last_items(validated, 1)]).sort(SEQUENCE_ORDER)
     first_target_at = tested["ended_at"].min()
     return Split("leave_one_out", train, make_cases(tested), first_target_at, make_cases(validated))  # type: ignore[arg-type]
 
 
 def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bool = False) -> Split:
-    """Split the history at a date: train on the events before it, and test on each sequence's next item after it.
+    """Split the history at a date: train on the events before it, and test on each sequence's next target after it.
 
     The training part has the events strictly before the date: the first part of each sequence, if it has two items or
     more. Its ``ended_at`` is the time of its last event before the date. A sequence gives a case if an event at or
-    after the date follows another event of the sequence. The item of the first such event is the target, and all
-    items before it are the input. The input may contain items after the date, if the sequence began after it or
-    went on with repeats. Targets that train does not contain are kept: a model that can't recommend a new item
-    misses these cases.
+    after the date follows another event of the sequence and can be a target. The item of the first such event is the
+    target, and all items before it are the input. The input may contain items after the date, if the sequence began
+    after it, or went on with repeats or with events that can be no target. Targets that train does not contain are
+    kept: a model that can't recommend a new item misses these cases.
     Source: the global temporal split that "Time to Split" (arXiv 2507.16289) argues for, with one target for each
     sequence, its next item.
 
@@ -169,9 +173,7 @@ def cutoff_split(sequences: pl.DataFrame, cutoff_at: datetime, allow_repeats: bo
     events_before = pl.col("event_times").list.eval(pl.element() < date).list.sum()
     train = keep_first_items(ordered.filter(events_before >= 2), events_before).sort(SEQUENCE_ORDER)
     events = sequences_to_events(ordered.filter(pl.col("ended_at") >= date))
-    eligible = (pl.col("event_times") >= date) & (pl.col("position") > 0)
-    if not allow_repeats:
-        eligible &= pl.struct("row", "items").is_first_distinct()
+    eligible = can_be_target(events, allow_repeats) & (pl.col("event_times") >= date) & (pl.col("position") > 0)
     targets = events.filter(eligible).group_by("row").agg(pl.col("position").min().alias("target_position"))
     shown = events.join(targets, on="row", maintain_order="left").filter(
         pl.col("position") <= pl.col("target_position")
@@ -228,5 +230,5 @@ def split_whole_sequences(
     kept = events_to_sequences(
         sequences_to_events(held_out_sequences).filter(pl.col("items").is_in(train_items.implode()))
     )
-    cases = make_cases(kept if allow_repeats else cut_after_last_new_item(kept))
+    cases = make_cases(cut_after_last_target(kept, allow_repeats))
     return Split(split_name, train, cases, held_out_sequences["ended_at"][0])

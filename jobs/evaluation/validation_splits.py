@@ -6,9 +6,10 @@ import numpy as np
 import polars as pl
 
 from jobs.evaluation.sequence_frames import (
-    cut_after_first_item_of_last_time,
-    cut_after_last_new_item,
+    cut_after_first_target_of_last_time,
+    cut_after_last_target,
     make_cases,
+    sequences_that_end_with_a_target,
     sort_sequences_by_end,
 )
 from jobs.evaluation.splits import Split, count_of_share, split_whole_sequences
@@ -26,6 +27,9 @@ def validation_split(
     Of the n sequences with two items or more, those that ended last are held out. Their number is
     min(ceil(max_sequence_share * n), max_cases), but at most n - 1. The last item of a held-out sequence is the target,
     unless the test part is made at a date.
+    If only some steps can be targets (column ``is_target``), ``max_cases`` limits the held-out sequences with a target.
+    The others that ended meanwhile are held out too, though they give no case: a model that learns from them would know
+    events that are later than the targets.
 
     The released code of arXiv 2309.09261 holds out 500 random sequences instead. Random sequences resemble the past,
     but the test part does not. The newest sequences matter for the fit: on the Beauty data of arXiv 2309.09261, V-SKNN
@@ -67,12 +71,25 @@ def validation_split(
         )
     ordered = sort_sequences_by_end(train)
     long_enough = ordered.filter(pl.col("items").list.len() >= 2)
-    size = max(0, min(count_of_share(len(long_enough), max_sequence_share), max_cases, len(long_enough) - 1))
-    held_out = long_enough.tail(size)
+    size = max(0, min(count_of_share(len(long_enough), max_sequence_share), len(long_enough) - 1))
+    held_out = _newest_with_cases(long_enough.tail(size), max_cases, allow_repeats)
     rest = ordered.join(held_out, on="sequence_id", how="anti", maintain_order="left")
-    if test_starts_at_a_date:
-        return rest, make_cases(cut_after_first_item_of_last_time(held_out, allow_repeats))
-    return rest, make_cases(held_out if allow_repeats else cut_after_last_new_item(held_out))
+    cut = cut_after_first_target_of_last_time if test_starts_at_a_date else cut_after_last_target
+    return rest, make_cases(cut(held_out, allow_repeats))
+
+
+def _newest_with_cases(sequences: pl.DataFrame, max_cases: int, allow_repeats: bool) -> pl.DataFrame:
+    """Return the newest of some sequences, which come oldest first, so many that at most ``max_cases`` give a case.
+
+    If every step can be a target, each sequence counts as a case, also one that holds nothing but repeats.
+    """
+    if "is_target" not in sequences.columns or not max_cases:
+        return sequences.tail(max_cases)
+    give_case = sequences_that_end_with_a_target(sequences, allow_repeats)["sequence_id"]
+    if len(give_case) <= max_cases:
+        return sequences
+    oldest = sequences["sequence_id"].index_of(give_case[-max_cases])
+    return sequences[oldest:]
 
 
 def target_times(cases: pl.DataFrame, sequences: pl.DataFrame) -> pl.Series:

@@ -20,7 +20,7 @@ from jobs.evaluation.splits import Split
 from jobs.evaluation.validation_splits import validation_split
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
-from jobs.warehouse.reading import cases_as_indices, items_as_indices, read_catalog, read_sequences
+from jobs.warehouse.reading import cases_as_indices, read_catalog, read_sequences, sequences_as_indices
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,19 @@ class EvaluationData:
         """A hash of all data that models are fitted and measured on, except the embeddings."""
         arrays = [self.catalog.item_ids, self.catalog.titles, self.catalog.categories, self.item_counts]
         for cases in (Cases(self.train, np.empty(0, np.int64)), self.validation, self.test_cases):
-            arrays += [cases.inputs.items, cases.inputs.offsets, cases.targets]
+            arrays += [*arrays_of_sequences(cases.inputs), cases.targets]
         return hash_arrays([*arrays, np.array([self.allow_repeats])])
 
     @property
     def cases_hash(self) -> str:
         """A hash of the test cases' ids, inputs and targets; only ranks with an equal hash can be compared."""
         return hash_cases(self.split.test)
+
+
+def arrays_of_sequences(sequences: Sequences) -> list[npt.NDArray[Any]]:
+    """Return the arrays of sequences; that of the targets is left out if every item is one."""
+    is_target = [] if sequences.is_target is None else [sequences.is_target]
+    return [sequences.items, sequences.offsets, *is_target]
 
 
 def hash_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:
@@ -104,7 +110,7 @@ def read_evaluation_data(
         If the history is too short to be split by the protocol.
     """
     dbt_vars = settings.job_vars()
-    history = read_sequences(connection)
+    history = read_sequences(connection, with_targets=bool(dbt_vars.target_event_types))
     if sample_share < 1:
         history = history.sort("sequence_id").sample(fraction=sample_share, seed=0)
     split = split_history(history, protocol, settings)
@@ -122,7 +128,7 @@ def read_evaluation_data(
     return EvaluationData(
         split,
         catalog,
-        items_as_indices(train["items"], catalog),
+        sequences_as_indices(train, catalog),
         cases_as_indices(validation, catalog),
         indexed.train if split.validation is None else None,
         indexed.test_cases,

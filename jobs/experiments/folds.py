@@ -9,9 +9,9 @@ from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
 from jobs.errors import NextmartError
 from jobs.evaluation.validation_splits import forward_folds
-from jobs.experiments.evaluation_data import EvaluationData, hold_out_validation
+from jobs.experiments.evaluation_data import EvaluationData, arrays_of_sequences, hold_out_validation
 from jobs.settings import Settings
-from jobs.warehouse.reading import cases_as_indices, items_as_indices
+from jobs.warehouse.reading import cases_as_indices, sequences_as_indices
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Fold:
     def arrays_to_hash(self) -> list[npt.NDArray[Any]]:
         """Return all arrays of the fold, for the hash of a hyper-parameter search that uses the fold."""
         parts = (self.train, self.validation.inputs, self.test.inputs)
-        flat = [array for sequences in parts for array in (sequences.items, sequences.offsets)]
+        flat = [array for sequences in parts for array in arrays_of_sequences(sequences)]
         return [*flat, self.validation.targets, self.test.targets]
 
 
@@ -56,7 +56,7 @@ def make_folds(evaluation_data: EvaluationData, settings: Settings) -> list[Fold
         train, validation = hold_out_validation(split, settings)
         folds.append(
             Fold(
-                items_as_indices(train["items"], evaluation_data.catalog),
+                sequences_as_indices(train, evaluation_data.catalog),
                 cases_as_indices(validation, evaluation_data.catalog),
                 cases_as_indices(split.test, evaluation_data.catalog),
             )

@@ -28,7 +28,8 @@ class FitOptions:
     reusable_models : Mapping[str, Model]
         Models already fitted on exactly the same data, by family; a fit may reuse them (:meth:`Model.can_reuse`).
     allow_repeats : bool
-        Whether a list may recommend items that its sequence already holds; if so, validation ranks these items too.
+        Whether a list may recommend items that its sequence already holds as targets; if so, validation ranks these
+        items too.
     is_time_up : () -> bool or None
         Asked between two epochs of a fit that :attr:`Model.can_be_cut_short`: True ends the training there.
     """

@@ -97,7 +97,7 @@ class Fusion(Model):
                 self.part_models[index].fit(train_sequences, validation, catalog, part_fit_options)
         if not self.parameters["equal_weights"] and len(validation.targets):
             scorer = self._fusion_scorer(catalog)
-            exclude = None if fit_options.allow_repeats else validation.inputs
+            exclude = None if fit_options.allow_repeats else validation.inputs.keep_targets()
             lists = scorer.lists_of_parts(validation.inputs, exclude, scorer.recommendable_mask)
             self.weights = choose_part_weights(MergedLists.from_lists(lists), validation.targets)
 
@@ -220,11 +220,12 @@ class FusionScorer(Scorer):
         for start in range(0, len(sequences), SEQUENCES_PER_CHUNK):
             rows = np.arange(start, min(start + SEQUENCES_PER_CHUNK, len(sequences)))
             chunk, recommended = sequences.take(rows), recommended_items[rows]
-            # A recommended list with items of its own sequence was made with repeats allowed, so no item is excluded
+            # A recommended list with targets of its own sequence was made with repeats allowed, so no item is excluded
             # when the parts' lists are made again.
+            own = chunk.keep_targets()
             recommended_keys = row_item_keys(np.arange(len(chunk))[:, None], recommended)
-            has_repeats = np.isin(recommended_keys, row_item_keys(chunk.row_of_each_item(), chunk.items)).any(axis=1)
-            excluded = chunk.keep_last_items(np.where(has_repeats, 0, chunk.lengths))
+            has_repeats = np.isin(recommended_keys, row_item_keys(own.row_of_each_item(), own.items)).any(axis=1)
+            excluded = own.keep_last_items(np.where(has_repeats, 0, own.lengths))
             merged = MergedLists.from_lists(self.lists_of_parts(chunk, excluded, listable))
             contributions = merged.part_scores_of(recommended) * self._weights
             answers: dict[int, Ints] = {}

@@ -26,8 +26,10 @@ class Popularity(Model):
     """Score of an item = number of the newest training sequences in which it occurs, once or more often.
 
     A hundred orders of an item by one buyer therefore don't make the item a bestseller, neither here nor in the table
-    ``recommendations.popular_items``. On sequences without repeated items, the defaults are MostPopular of arXiv
-    2309.09261. Both hyper-parameters are chosen on the validation cases if they are not given.
+    ``recommendations.popular_items``. Where models predict only events of some types (dbt var ``target_event_types``),
+    only these events count; the recency correction counts all events, as in the other families. On sequences without
+    repeated items, the defaults are MostPopular of arXiv 2309.09261. Both hyper-parameters are chosen on the validation
+    cases if they are not given.
 
     Hyper-parameters
     ----------------
@@ -53,20 +55,21 @@ class Popularity(Model):
         return False
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Choose the hyper-parameters, and score each item by the newest training sequences that hold it."""
+        """Choose the hyper-parameters, and score each item by the newest training sequences with it as a target."""
         self.training_catalog = catalog
         correction = RecencyCorrection.from_sequences(train_sequences, catalog).log_ratios.astype(np.float64)
+        targets = train_sequences.keep_targets()
 
         def score_cases(hyperparameter_name: str, value: Any) -> Doubles:
             self.chosen_parameters[hyperparameter_name] = value
-            self._compute_item_scores(train_sequences, correction)
+            self._compute_item_scores(targets, correction)
             return case_ndcgs(self.scorer(catalog), validation, fit_options.allow_repeats)
 
         for name in self.parameters_to_choose if len(validation.targets) else []:
             self.chosen_parameters[name] = choose_parameter_value(
                 self.parameters[name], self.values_to_try[name], partial(score_cases, name)
             )
-        self._compute_item_scores(train_sequences, correction)
+        self._compute_item_scores(targets, correction)
 
     def _compute_item_scores(self, sequences: Sequences, recency_log_ratios: Doubles) -> None:
         distinct, size = sequences.keep_last_occurrences(), len(self.training_catalog)

@@ -237,7 +237,8 @@ def recommend(
     allowed_mask : bool array (items,), optional
         True for items that may be recommended; by default all.
     allow_repeats : bool
-        Whether a sequence's own items may be recommended.
+        Whether a sequence's own targets may be recommended; if the sequences don't say which of their items are
+        targets, all are.
 
     Returns
     -------
@@ -248,7 +249,7 @@ def recommend(
     recommendable_mask = scorer.recommendable_mask if allowed_mask is None else scorer.recommendable_mask & allowed_mask
     return top_in_chunks(
         lambda chunk, excluded: scorer.top(chunk, k, excluded, recommendable_mask),
-        sequences, k, None if allow_repeats else sequences, SEQUENCES_PER_CHUNK,
+        sequences, k, None if allow_repeats else sequences.keep_targets(), SEQUENCES_PER_CHUNK,
     )  # fmt: skip
 
 

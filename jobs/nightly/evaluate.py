@@ -40,7 +40,7 @@ def _measure_on_test_cases(
 ) -> None:
     """Measure models on the test cases, and commit the metrics of each model as soon as it is measured."""
     dbt_vars = settings.job_vars()
-    history = read_sequences(connection)
+    history = read_sequences(connection, with_targets=bool(dbt_vars.target_event_types))
     catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     paid_services = PaidServices(connection, settings)
     for model_row in model_rows:

@@ -146,6 +146,8 @@ def fingerprint_of_recipe(model: Model, settings: Settings, dbt_vars: JobVars) -
             sorted(dbt_vars.sequence_event_types),
             dbt_vars.collapse_repeats,
             dbt_vars.allow_repeats,
+            # the hash of a recipe from before this var stays as it is
+            *([sorted(dbt_vars.target_event_types)] if dbt_vars.target_event_types else []),
         ],
         **settings.model_dump(
             mode="json", include={"seed", "protocol", "cutoff_at", "holdout_share", "validation_limit"}

@@ -84,5 +84,6 @@ def read_inputs_of_lists(connection: Connection, model_row: ModelRow | None, dbt
             dbt_vars.allow_repeats,
             dbt_vars.sequence_scope,
             sorted(dbt_vars.sequence_event_types),
+            *([sorted(dbt_vars.target_event_types)] if dbt_vars.target_event_types else []),
         ],
     }

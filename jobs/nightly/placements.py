@@ -50,7 +50,7 @@ from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows, transaction
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import items_as_indices, read_catalog, read_frame
+from jobs.warehouse.reading import items_as_indices, read_catalog, read_frame, sequences_as_indices, target_items_sql
 
 PIN_SOURCE = "pin"
 """Value of the column ``source`` in rows of pinned items."""
@@ -67,7 +67,7 @@ SELECT_CHUNK = """
 """
 
 SELECT_SEQUENCES_OF_CHUNK = """
-    select due.row, any_value(coalesce(sequences.items, [])) as items
+    select due.row, {columns}
     from numbered_due_lists as due
     left join sessions.latest_sequences as sequences on due.visitor_id = sequences.visitor_id
     where due.row between $first and $last
@@ -144,7 +144,14 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
         )
         groups = dict(zip(models, groups_of_arms, strict=True))
         exclusion_start = find_exclusion_start(newest[0] if newest else None, placement)
-        add_needed_lists(connection, placement, groups, exclusion_start, arm_sql(settings.arms, "scope.visitor_id"))
+        add_needed_lists(
+            connection,
+            placement,
+            groups,
+            exclusion_start,
+            arm_sql(settings.arms, "scope.visitor_id"),
+            target_items_sql(dbt_vars, "sequences"),
+        )
         ready[name] = ReadyPlacement(placement, groups, exclusion_start)
     due_count = create_due_lists_table(connection)
     rules = rows_of_rules(relations, {name: (each.placement, each.exclusion_start) for name, each in ready.items()})
@@ -162,7 +169,9 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
                 of_version = [name for name in versions if versions[name] == version]
                 model = of_arm[of_version[0]]
                 scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
-                writer = _PlacementListWriter(connection, catalog, popularity, scorer, model, arm, run_record)
+                writer = _PlacementListWriter(
+                    connection, catalog, popularity, scorer, model, arm, run_record, bool(dbt_vars.target_event_types)
+                )
                 for count in writer.write_due_lists({name: ready[name] for name in of_version}):
                     advance(count)
 
@@ -206,8 +215,13 @@ class _PlacementListWriter:
         model_row: ModelRow | None,
         arm: str,
         run_record: JobRun,
+        has_target_types: bool,
     ) -> None:
         self._connection, self._catalog, self._popularity = connection, catalog, popularity
+        columns = ("items", "is_target") if has_target_types else ("items",)
+        self._select_sequences = SELECT_SEQUENCES_OF_CHUNK.format(
+            columns=", ".join(f"any_value(coalesce(sequences.{name}, [])) as {name}" for name in columns)
+        )
         self._scorer, self._arm, self._run_record = scorer, arm, run_record
         self._sources = np.empty(3, np.object_)
         self._sources[[MODEL, POPULARITY, PIN]] = (
@@ -225,8 +239,8 @@ class _PlacementListWriter:
         for first in range(0, row[0] if row else 0, VISITORS_PER_CHUNK):
             chunk = {"first": first, "last": first + VISITORS_PER_CHUNK - 1}
             due = read_frame(self._connection, SELECT_CHUNK, chunk)
-            own = read_frame(self._connection, SELECT_SEQUENCES_OF_CHUNK, chunk)
-            sequences = items_as_indices(own["items"], self._catalog)
+            own = read_frame(self._connection, self._select_sequences, chunk)
+            sequences = sequences_as_indices(own, self._catalog)
             model_ranking = (
                 ModelRanking(self._scorer, sequences, self._catalog.available_mask) if self._scorer else None
             )

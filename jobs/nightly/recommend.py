@@ -35,7 +35,7 @@ from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import items_as_indices, read_catalog, read_frame
+from jobs.warehouse.reading import read_catalog, read_frame, sequences_as_indices
 
 FALLBACK_SOURCE = "popularity"
 """Value of the column ``source`` in rows that fill up a list because the model recommended fewer than k items."""
@@ -43,7 +43,7 @@ FALLBACK_SOURCE = "popularity"
 VISITORS_PER_CHUNK = 20_000  # the most visitors whose lists are made at once; it limits the memory needed
 
 SELECT_CHUNK = """
-    select visitor_id, items, sequence_hash from due_visitors
+    select * exclude (arm, has_rows) from due_visitors
     where rowid >= $first and rowid < $first + $count and items is not null and arm = $arm
     order by visitor_id
 """
@@ -122,7 +122,7 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
     due_count = create_due_visitors_table(
         connection,
         run_id_of_kept_lists,
-        dbt_vars.allow_repeats,
+        dbt_vars,
         arm_sql(settings.arms),
         is_whole_control_due="control" in changed_of_arms,
     )
@@ -141,7 +141,7 @@ def recommend(connection: Connection, settings: Settings, run_record: JobRun) ->
 def fill_short_lists(
     model_lists: tuple[Floats, Ints], sequences: Sequences, popularity: Floats, k: int, allow_repeats: bool
 ) -> tuple[Floats, Ints, Bools]:
-    """Fill up short lists to k items with the most popular items that neither the list nor the sequence contains.
+    """Fill up short lists to k items with the most popular items that are neither in the list nor own targets.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def fill_short_lists(
     popularity : float32 array (items,)
         Popularity of the items; -inf for items that may not be recommended. Equally popular items are ordered by index.
     allow_repeats : bool
-        Whether a list may contain items that the visitor's sequence already contains.
+        Whether a list may contain items that are targets in the visitor's sequence.
 
     Returns
     -------
@@ -163,8 +163,9 @@ def fill_short_lists(
     is_from_model = items >= 0
     short_rows = np.flatnonzero(~is_from_model.all(axis=1))
     if len(short_rows):
+        targets = sequences.keep_targets()
         excluded = [
-            np.concatenate([items[row][is_from_model[row]], () if allow_repeats else sequences[int(row)]])
+            np.concatenate([items[row][is_from_model[row]], () if allow_repeats else targets[int(row)]])
             for row in short_rows
         ]
         allowed = np.isfinite(popularity)
@@ -244,7 +245,7 @@ class _RecommendationWriter:
             )
             if chunk.is_empty():
                 continue
-            sequences = items_as_indices(chunk["items"], self._catalog)
+            sequences = sequences_as_indices(chunk, self._catalog)
             lists = _make_lists(self._scorer, sequences, self._catalog, self._popularity, self._dbt_vars)
             rows = _recommendation_rows(lists, chunk, self._catalog, self._source)
             self._connection.register("recommendation_rows", rows)

@@ -14,7 +14,7 @@ from jobs.evaluation.splits import Split
 from jobs.evaluation.validation_splits import target_times, validation_split
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
-from jobs.warehouse.reading import cases_as_indices, items_as_indices, read_catalog, read_sequences
+from jobs.warehouse.reading import cases_as_indices, read_catalog, read_sequences, sequences_as_indices
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class TrainingData:
             split.name,
             split.cutoff_at,
             catalog,
-            items_as_indices(split.train["items"], catalog),
-            items_as_indices(older_sequences["items"], catalog),
+            sequences_as_indices(split.train, catalog),
+            sequences_as_indices(older_sequences, catalog),
             cases_as_indices(held_out, catalog),
             hash_cases(held_out),
             target_times(held_out, split.train),
@@ -82,11 +82,11 @@ def read_training_data(
     tuple of int and TrainingData or None
         The number of sequences of the whole history, and the arrays; None if the history is too short to be split.
     """
-    history = read_sequences(connection)
+    dbt_vars = settings.job_vars()
+    history = read_sequences(connection, with_targets=bool(dbt_vars.target_event_types))
     split = split_history(history, settings.protocol, settings, cutoff_at)
     if split is None:
         return len(history), None
-    dbt_vars = settings.job_vars()
     catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     data = TrainingData.from_split(split, catalog, settings.validation_limit, dbt_vars.allow_repeats)
     return len(history), data

@@ -23,7 +23,7 @@ CREATE_NEEDED_LISTS = """
 
 INSERT_NEEDED_LISTS = """
     -- Adds a row for each visitor in `visitors_of_placement`; `excluded`: the items with which the visitor has had
-    -- certain events lately, and those of the visitor's sequence unless repeats are allowed
+    -- certain events lately, and the targets of the visitor's sequence unless repeats are allowed
     insert into needed_lists
     with recent_events as (
         select visitor_id, list(distinct item_id order by item_id) as items from sessions.session_items
@@ -34,7 +34,7 @@ INSERT_NEEDED_LISTS = """
         select
             scope.visitor_id, {arm} as arm, scope.group_number, sequences.items as sequence,
             list_concat(
-                coalesce(recent_events.items, []), case when not $repeats then coalesce(sequences.items, []) else [] end
+                coalesce(recent_events.items, []), case when not $repeats then coalesce({target_items}, []) else [] end
             ) as excluded
         from visitors_of_placement as scope
         left join sessions.latest_sequences as sequences on scope.visitor_id = sequences.visitor_id
@@ -84,6 +84,7 @@ def add_needed_lists(
     visitor_group_rules_by_arm: Mapping[str, Sequence[VisitorGroupRules]],
     exclusion_start: datetime | None,
     arm_sql: str,
+    target_items_sql: str,
 ) -> None:
     """Add the lists of the visitors in the table ``visitors_of_placement`` to the temporary table ``needed_lists``.
 
@@ -97,6 +98,8 @@ def add_needed_lists(
         Time after which events count for the key ``exclude``.
     arm_sql : str
         SQL of the arm of the visitor ``scope.visitor_id``.
+    target_items_sql : str
+        SQL of the targets of the relation ``sequences`` (:func:`jobs.warehouse.reading.target_items_sql`).
     """
     rows = [
         (of_arm, number, group.list_inputs_hash, group.popularity_hash)
@@ -114,7 +117,7 @@ def add_needed_lists(
     hashes = {name: [row[place] for row in rows] for place, name in enumerate(types.names)}
     connection.register("group_hashes", pa.table(hashes, types))
     connection.execute(
-        INSERT_NEEDED_LISTS.format(arm=arm_sql),
+        INSERT_NEEDED_LISTS.format(arm=arm_sql, target_items=target_items_sql),
         {
             "placement": placement.name,
             "event_types": placement.settings.exclude.event_types

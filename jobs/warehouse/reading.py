@@ -12,10 +12,14 @@ from jobs.core.arrays import Floats
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
+from jobs.dbt_vars import JobVars
 from jobs.warehouse.connection import Connection
 
 SEQUENCES_AT_ONCE = 50_000
 SELECT_SEQUENCES = "select sequence_id, visitor_id, items, event_times, ended_at from sessions.sequences"
+SELECT_SEQUENCES_WITH_TARGETS = (
+    "select sequence_id, visitor_id, items, event_times, ended_at, is_target from sessions.sequences"
+)
 
 
 def read_catalog(connection: Connection, dimensions: int) -> Catalog:
@@ -80,16 +84,36 @@ def read_embeddings(
     return embeddings
 
 
-def read_sequences(connection: Connection) -> pl.DataFrame:
+def read_sequences(connection: Connection, *, with_targets: bool = False) -> pl.DataFrame:
     """Read the table ``sessions.sequences``: one row for each sequence, in no particular order.
 
     The column ``items`` holds lists of categoricals: an event's item takes 4 bytes, not the 16 or more of its item_id.
     Rows are read in batches, so that no more than one batch of item_ids is in memory as text.
+
+    Parameters
+    ----------
+    with_targets : bool
+        Whether to read the column ``is_target`` too. It is needed only if the dbt var ``target_event_types`` is set:
+        otherwise every step is a target.
     """
-    reader = connection.execute(SELECT_SEQUENCES).to_arrow_reader(SEQUENCES_AT_ONCE)
+    query = SELECT_SEQUENCES_WITH_TARGETS if with_targets else SELECT_SEQUENCES
+    reader = connection.execute(query).to_arrow_reader(SEQUENCES_AT_ONCE)
     batches = itertools.chain([reader.schema.empty_table()], reader)  # a table without rows has no batch
     items = pl.col("items").cast(pl.List(pl.Categorical))
     return pl.concat([pl.DataFrame(pl.from_arrow(batch)).with_columns(items) for batch in batches])
+
+
+def target_items_sql(dbt_vars: JobVars, sequences: str) -> str:
+    """Return SQL of the items of a sequence that are targets: those that a list without repeats leaves out.
+
+    Parameters
+    ----------
+    sequences : str
+        The name by which a query calls a relation with the columns ``items`` and, if the dbt var ``target_event_types``
+        is set, ``is_target``.
+    """
+    items = f"{sequences}.items"
+    return f"list_where({items}, {sequences}.is_target)" if dbt_vars.target_event_types else items
 
 
 def read_frame(connection: Connection, query: str, parameters: Mapping[str, object] | None = None) -> pl.DataFrame:
@@ -110,20 +134,32 @@ def newest_loaded_at(connection: Connection) -> datetime | None:
     return row[0] if row else None
 
 
-def items_as_indices(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:
+def sequences_as_indices(frame: pl.DataFrame, catalog: Catalog) -> Sequences:
+    """Turn a frame with the column ``items`` and perhaps ``is_target`` into sequences of the catalogue's indices."""
+    return items_as_indices(frame["items"], catalog, frame["is_target"] if "is_target" in frame.columns else None)
+
+
+def items_as_indices(item_id_lists: pl.Series, catalog: Catalog, is_target_lists: pl.Series | None = None) -> Sequences:
     """Turn lists of item_ids into sequences of the items' indices in the catalogue; unknown item_ids are dropped.
 
     Parameters
     ----------
     item_id_lists : polars.Series of list of str or categorical (rows,)
+    is_target_lists : polars.Series of list of bool (rows,), optional
+        For each item of a list, whether it is a target (:class:`jobs.core.sequences.Sequences`).
     """
     item_ids = pl.Series("item_id", catalog.item_ids, dtype=pl.String).cast(pl.Categorical)
     item_indices = pl.DataFrame(item_ids).with_row_index("item_index")
     flat = item_id_lists.explode(empty_as_null=False, keep_nulls=False).cast(pl.Categorical).to_frame("item_id")
     indices = flat.join(item_indices, on="item_id", how="left", maintain_order="left")["item_index"]
     lengths = item_id_lists.list.len().fill_null(0).to_numpy()
+    is_target = None
+    if is_target_lists is not None:
+        is_target = is_target_lists.explode(empty_as_null=False, keep_nulls=False).to_numpy().astype(np.bool_)
     sequences = Sequences(
-        indices.cast(pl.Int32).fill_null(-1).to_numpy(), np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+        indices.cast(pl.Int32).fill_null(-1).to_numpy(),
+        np.concatenate([[0], lengths.cumsum()]).astype(np.int64),
+        is_target,
     )
     # unknown items have the index -1, which is the last entry of the array: False drops them
     return sequences.keep_items(np.append(np.ones(len(catalog), np.bool_), np.False_))
@@ -131,6 +167,4 @@ def items_as_indices(item_id_lists: pl.Series, catalog: Catalog) -> Sequences:
 
 def cases_as_indices(cases: pl.DataFrame, catalog: Catalog) -> Cases:
     """Turn a table of cases (input items and a target) into arrays of catalogue indices; an unknown target is -1."""
-    return Cases(
-        items_as_indices(cases["items"], catalog), catalog.find_indices(cases["target"].cast(pl.String).to_numpy())
-    )
+    return Cases(sequences_as_indices(cases, catalog), catalog.find_indices(cases["target"].cast(pl.String).to_numpy()))

@@ -198,7 +198,8 @@ create table if not exists ml.champions (
 );
 
 -- Recommendations of recent runs.
--- `sequence_hash`: hash of the items of the sequence from which the visitor's rows were made.
+-- `sequence_hash`: hash of the items of the sequence from which the visitor's rows were made, and of which of them are
+-- targets if the dbt var `target_event_types` is set.
 -- `arm`: model, or control for a visitor who gets the control's lists ([arms] in nextmart.toml).
 create table if not exists ml.recommendations (
     run_id varchar not null,

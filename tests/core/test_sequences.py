@@ -105,3 +105,17 @@ def test_operations_leave_the_original_as_it_was_and_can_follow_each_other(rows,
     result = original.take(order).keep_items(mask).keep_last_items(n)
     assert lists(result) == [[item for item in rows[row] if item in wanted][-n:] for row in order]
     assert lists(original) == rows
+
+
+@settings(deadline=None)
+@given(rows_of_items, st.integers(1, 5), st.sets(st.integers(0, ITEMS - 1)), st.data())
+def test_targets_stay_with_their_items_through_all_operations(rows, n, wanted, data):
+    """An item is a target here if it is odd, so that each item that is left says whether it is one."""
+    plain = Sequences.from_lists(rows)
+    flagged = Sequences(plain.items, plain.offsets, plain.items % 2 == 1)
+    order = data.draw(st.permutations(range(len(rows))))
+    mask = np.isin(np.arange(ITEMS), list(wanted))
+    result = flagged.take(order).keep_items(mask).keep_last_occurrences().keep_last_items(n)
+    assert result.is_target.tolist() == (result.items % 2 == 1).tolist()
+    assert lists(result.keep_targets()) == [[item for item in row if item % 2] for row in lists(result)]
+    assert lists(plain.keep_targets()) == rows, "without flags every item is a target"

@@ -29,6 +29,8 @@ def test_types_that_settings_misspell_stop_the_build_and_others_do_not(shop):
         "{sequence_event_types: [Purchase]}": "names Purchase, but the events have the types view, purchase",
         "{sequence_event_types: [order]}": "sequence_event_types names order",
         "{event_weights: {PURCHASE: 5, view: 1}}": "event_weights names PURCHASE",
+        "{target_event_types: [Purchase]}": "target_event_types names Purchase, but the events have the types view",
+        "{target_event_types: [order]}": "target_event_types names order",
         "{known_event_types: [View, purchase]}": "known_event_types names View",
         "{bought_event_types: [order]}": "bought_event_types names order",
     }.items():
@@ -37,6 +39,7 @@ def test_types_that_settings_misspell_stop_the_build_and_others_do_not(shop):
     for variables in (
         "{}",
         "{sequence_event_types: [purchase, refund]}",  # no refund yet
+        "{target_event_types: [purchase]}",
         "{event_weights: {purchase: 5}, known_event_types: [view, purchase, cart]}",
     ):
         check(shop, variables)

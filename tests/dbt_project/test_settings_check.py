@@ -40,6 +40,10 @@ def test_vars_of_nextmart_toml_that_dbt_was_not_given_stop_it_and_the_message_ha
 def test_a_var_that_makes_no_sense_stops_dbt_before_it_builds(shop):
     with pytest.raises(AssertionError, match=r"session_gap_minutes': .*got -5\); allowed: number, above 0"):
         shop.run("--vars", "{session_gap_minutes: -5}", select="stg_items")
+    with pytest.raises(
+        AssertionError, match=r"sequences leave out order.*Add order to sequence_event_types, or set it"
+    ):
+        shop.run("--vars", "{sequence_event_types: [view], target_event_types: [order]}", select="stg_items")
     with pytest.raises(AssertionError, match="--vars: unknown dbt var 'session_gap': did you mean"):
         shop.run("--vars", "{session_gap: 5}", select="stg_items")
     assert built_tables(shop) == []

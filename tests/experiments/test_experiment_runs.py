@@ -241,6 +241,29 @@ def test_cases_of_other_ids_make_other_runs_though_no_model_sees_the_change(tiny
     assert without_minutes(again) == without_minutes(text)
 
 
+def test_other_targets_make_other_cases_and_another_hash_of_the_data(tiny, tmp_path):
+    settings = tiny_shop.settings(tmp_path)
+    every = read_evaluation_data(tiny, settings, "leave_one_out")
+    # purchases are the second step and the last one of every other sequence
+    tiny.execute("alter table sessions.sequences add column is_target boolean[]")
+    tiny.execute(
+        "update sessions.sequences set is_target = list_transform(range(len(items)), "
+        "lambda place: right(sequence_id, 1)::int % 2 = 0 and place in (1, len(items) - 1))"
+    )
+    assert read_evaluation_data(tiny, settings, "leave_one_out").data_hash == every.data_hash, "the var is not set"
+    settings = settings.model_copy(update={"vars": {**settings.vars, "target_event_types": ["purchase"]}})
+    bought = read_evaluation_data(tiny, settings, "leave_one_out")
+    assert len(bought.test_cases.targets) == len(every.test_cases.targets) // 2
+    assert bought.test_cases.inputs.keep_targets().lengths.tolist() == [1] * len(bought.test_cases.targets)
+    tiny.execute(
+        "update sessions.sequences set is_target = list_prepend(true, is_target[2:]) where sequence_id < 'v010'"
+    )
+    other = read_evaluation_data(tiny, settings, "leave_one_out")
+    assert other.test_cases.inputs.items.tolist() == bought.test_cases.inputs.items.tolist()
+    assert len({each.data_hash for each in (every, bought, other)}) == 3
+    assert len({each.cases_hash for each in (every, bought, other)}) == 3
+
+
 def test_other_vectors_make_other_runs_of_models_that_read_them(tiny, tmp_path):
     conduct(tiny, tmp_path, spec(models=MODELS[:2]))
     tiny.execute(

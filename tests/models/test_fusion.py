@@ -52,6 +52,28 @@ def test_weights_are_chosen_on_repeated_items_too_where_lists_may_hold_them():
     assert fusion.weights[1] > fusion.weights[0]
 
 
+def test_weights_are_chosen_on_viewed_items_too_where_lists_may_hold_them():
+    known = training()
+    never_bought = Sequences(known.items, known.offsets, np.zeros(len(known.items), np.bool_))
+    viewed = Cases(never_bought, np.array([known[row][-1] for row in range(len(known))], np.int64))
+    fusion = make_model("fusion", {"parts": ["popularity", "llmseqsim"]})
+    fusion.fit(known, viewed, shop(), FitOptions())
+    assert fusion.weights[1] > fusion.weights[0]
+
+
+def test_a_list_with_viewed_items_has_the_reasons_of_lists_that_hold_no_bought_item():
+    rows = cases().inputs
+    sequences = Sequences(rows.items, rows.offsets, np.arange(len(rows.items)) % 2 == 0)
+    # each part lists one item, so that items which are wrongly let in would drive out those that were listed
+    model = make_model("fusion", {"parts": ["vsknn", "llmseqsim"], "depth": 1, "equal_weights": True})
+    model.fit(training(), cases(), shop(), FitOptions())
+    scorer = model.scorer(shop())
+    _, items = recommend(scorer, sequences, 2)
+    is_viewed = [np.isin(listed, own).any() for listed, own in zip(items, sequences, strict=True)]
+    assert np.any(is_viewed)
+    assert (scorer.reason_items(sequences, items)[items >= 0] >= 0).all()
+
+
 def test_reasons_are_those_of_the_part_that_contributes_most():
     fusion, sequences = make_model("fusion", {"parts": ["vsknn", "sknn"], "equal_weights": True}), cases().inputs
     fusion.fit(training(), cases(), shop(), FitOptions())

@@ -27,6 +27,12 @@ def test_popularity_counts_a_sequence_once_however_often_it_holds_an_item():
     assert model.item_scores[[1, 2, 5]].tolist() == [1, 1, 3]
 
 
+def test_popularity_counts_targets_alone():
+    viewed = Sequences.from_lists([[2, 5, 5], [2, 5], [1]])
+    bought = Sequences(viewed.items, viewed.offsets, np.array([False, False, True, True, False, False]))
+    assert fit("popularity", train=bought).item_scores[[1, 2, 5]].tolist() == [0, 1, 1]
+
+
 def test_the_newest_sequences_count_where_validation_says_so():
     old, new = [[1, 2]] * 60, [[3, 4]] * 40
     wants_new = held_out([[5, 3], [6, 4]] * 20)

@@ -77,6 +77,25 @@ def test_a_night_fills_what_changed_and_equals_a_full_one(shop):
     assert night(shop, home=HOME, mail=MAIL) > everyone
 
 
+def test_a_list_leaves_out_what_was_bought_and_not_what_was_viewed_if_purchases_are_the_targets(shop):
+    shop.connection.execute(
+        "alter table sessions.sequences add column is_target boolean[];"
+        "update sessions.sequences set is_target = list_transform(range(len(items)), lambda place: place = 1);"
+        "create or replace view sessions.latest_sequences as "
+        "select visitor_id, items, is_target from sessions.sequences"
+    )
+    everything = setting(home={"k": len(ITEMS)})
+    shop.run("place", everything)
+    before = lists(shop, "home")
+    targets = everything.model_copy(update={"vars": {"target_event_types": ["purchase"]}})
+    assert shop.run("place", targets)["rows_in"] == len(HISTORY), "the list of the visitor without a sequence stays"
+    assert shop.run("place", targets)["status"] == "unchanged"
+    after = lists(shop, "home")
+    for name, items, _ in HISTORY:
+        assert not set(items) & set(before[f"visitor of {name}"])
+        assert set(items) - set(after[f"visitor of {name}"]) == {items[1]}
+
+
 def test_only_lists_that_depend_on_popularity_follow_it(shop):
     shop.run("place", setting(home={"k": 3}))
     [(dependent,)] = shop.rows("select count(*) from ml.placement_lists where popularity_hash is not null")

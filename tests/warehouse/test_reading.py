@@ -36,6 +36,24 @@ def test_sequences_are_the_same_whatever_the_batches(tmp_path, monkeypatch, coun
     assert sorted(whole.select("sequence_id", "items").rows()) == sorted((row[0], row[2]) for row in expected)
 
 
+def test_targets_are_read_where_they_are_wanted(tmp_path):
+    with connect(tmp_path / "warehouse.duckdb") as connection:
+        connection.execute(CREATE.split(";")[0])
+        connection.execute(
+            "create table sessions.sequences as select 's' as sequence_id, 'v' as visitor_id, "
+            "['a', '?', 'b'] as items, [true, true, false] as is_target, "
+            "[make_timestamptz(0)] as event_times, make_timestamptz(0) as ended_at"
+        )
+        assert "is_target" not in reading.read_sequences(connection).columns
+        frame = reading.read_sequences(connection, with_targets=True)
+    item_ids = np.array(["a", "b"], dtype=object)
+    catalog = Catalog(item_ids, np.zeros((2, 2), np.float32), np.ones(2, np.bool_), item_ids, item_ids)
+    sequences = reading.sequences_as_indices(frame, catalog)
+    assert sequences.items.tolist() == [0, 1]
+    assert sequences.is_target.tolist() == [True, False]
+    assert reading.sequences_as_indices(frame.drop("is_target"), catalog).is_target is None
+
+
 @pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
 def test_items_become_indices_and_unknown_ones_are_dropped(dtype):
     item_ids = np.array(["a", "b", "c"], dtype=object)

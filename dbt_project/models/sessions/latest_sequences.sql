@@ -12,11 +12,11 @@ with sequences_of_last_users as (
     group by visitor_id
 )
 
-select sequences_of_last_users.visitor_id, sequences.sequence_id, sequences.items, sequences.ended_at
+select sequences_of_last_users.visitor_id, sequences.sequence_id, sequences.items, sequences.ended_at, sequences.is_target
 from sequences_of_last_users
 inner join {{ ref('sequences') }} as sequences on sequences_of_last_users.sequence_id = sequences.sequence_id
 {% else %}
-select visitor_id, sequence_id, items, ended_at
+select visitor_id, sequence_id, items, ended_at, is_target
 from {{ ref('sequences') }}
 qualify row_number() over (partition by visitor_id order by ended_at desc, sequence_id desc) = 1
 {% endif %}

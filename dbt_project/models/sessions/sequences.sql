@@ -3,7 +3,8 @@
 
 with sequence_events as (
     select
-        {{ sequence_key() }} as sequence_id, items.visitor_id, items.item_id, items.event_at, items.event_id
+        {{ sequence_key() }} as sequence_id, items.visitor_id, items.item_id, items.event_at, items.event_id,
+        {{ is_target_event('items.event_type') }} as is_target
     from {{ ref('session_items') }} as items
     {% if var('sequence_scope') == 'user' -%}
     inner join {{ ref('sessions') }} as sessions on items.session_id = sessions.session_id
@@ -20,7 +21,12 @@ sequence_steps as (
     select *
     from sequence_events
     {% if var('collapse_repeats') -%}
-    qualify item_id is distinct from lag(item_id) over (partition by sequence_id order by {{ event_sort_keys() }})
+    qualify
+        item_id is distinct from lag(item_id) over (partition by sequence_id order by {{ event_sort_keys() }})
+        {%- if var('target_event_types') %}
+        -- a target after views of its item is a step of its own, or no model could predict it
+        or is_target > lag(is_target) over (partition by sequence_id order by {{ event_sort_keys() }})
+        {%- endif %}
     {% endif -%}
 )
 
@@ -31,6 +37,7 @@ select
     {{ ordered_list('item_id', event_sort_keys()) }} as items,
     {{ ordered_list('event_at', event_sort_keys()) }} as event_times,
     max(event_at) as ended_at,
-    count(*)::integer as item_count
+    count(*)::integer as item_count,
+    {{ ordered_list('is_target', event_sort_keys()) }} as is_target
 from sequence_steps
 group by sequence_id
