@@ -78,6 +78,7 @@ def test_every_choice_has_its_evidence(shell):
         "#   types     view 40, purchase 20",
         "#   items     5; 100 % of the events are on items of the catalogue",
         "#   prices    100 % read",
+        '# target_event_types = ["purchase"]',
         '# sequence_event_types = ["purchase"]',
     ):
         assert line in text

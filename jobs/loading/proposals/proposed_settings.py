@@ -87,7 +87,9 @@ def _sequence_and_weight_settings(event_feeds: Collection[FeedProposal]) -> list
             settings.append(SettingProposal("vars", "sequence_event_types", purchases, evidence, SET))
     elif purchases and len(types) > 1:
         counts = ", ".join(f"{name} {types[name]:,}" for name in purchases)
-        evidence = f"to learn from purchases alone ({counts} of {sum(types.values()):,} events); unset: from every type"
+        evidence = f"to predict purchases ({counts} of {sum(types.values()):,} events), learning from every event"
+        settings.append(SettingProposal("vars", "target_event_types", purchases, evidence, OPTION))
+        evidence = "to learn from purchases alone; unset: from every type"
         settings.append(SettingProposal("vars", "sequence_event_types", purchases, evidence, OPTION))
         evidence = "to let a purchase count more in popularity; unset: every type weighs 1"
         settings.append(SettingProposal("vars", "event_weights", dict.fromkeys(purchases, 5), evidence, OPTION))
