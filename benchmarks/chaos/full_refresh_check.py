@@ -19,6 +19,8 @@ DELETE_LISTS = """
 """
 
 TABLES = FINAL_TABLES | {
+    # without models whose rows `metrics_kept` has deleted after the publication
+    "leaderboard": f"{FINAL_TABLES['leaderboard']} where model_version in (select model_version from ml.models)",
     "placement_recommendations": "select * exclude (model_version, generated_at) "
     "from {public}.placement_recommendations",
     "placement_lists": "select * exclude (model_version, generated_at) from {public}.placement_lists",

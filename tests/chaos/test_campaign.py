@@ -8,6 +8,7 @@ import pytest
 from benchmarks.chaos.broken_rule import BrokenRule
 from benchmarks.chaos.campaign import Campaign
 from benchmarks.chaos.faulty_commands import FaultyCommandRunner
+from benchmarks.chaos.full_refresh_check import check_full_refresh
 from benchmarks.chaos.harness import CommandHarness
 from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.placements import check_placements
@@ -163,3 +164,13 @@ def test_a_full_refresh_goes_by_the_clock_of_the_night(campaign, monkeypatch):
     campaign.compare_with_full_refresh(Night(9))
     campaign.compare_with_full_refresh(Night(9, (Fault("clock_ahead", 0, 0),)))
     assert shifts[1] - shifts[0] == pytest.approx(30 * 86_400, abs=60)
+
+
+def test_metrics_that_are_deleted_after_the_publication_are_not_compared(lived_campaign, tmp_path):
+    shop = shutil.copytree(lived_campaign.folder, tmp_path / "shop")
+    with duckdb.connect(str(shop / "published.duckdb")) as published:
+        published.execute(
+            "insert into recommendations.model_leaderboard "
+            "select * replace ('an old model' as model_version) from recommendations.model_leaderboard limit 1"
+        )
+    check_full_refresh(shop, tmp_path, lived_campaign.command_runner)
