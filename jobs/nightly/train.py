@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import version
 
 import numpy as np
@@ -176,7 +176,7 @@ def _fit_and_store(
     final = model.refit(training_data.all_sequences, training_data.catalog, second_context)
     fitted_on_all_sequences[model.family] = final
     weights = model_to_bytes(final, training_data.catalog)
-    model_version = f"{model.family}-{started_at:%Y%m%dT%H%M%S}-{recipe_fingerprint[:6]}"
+    model_version = _unused_model_version(connection, model.family, started_at, recipe_fingerprint)
     row = {
         "model_version": model_version,
         "model": model.family,
@@ -209,3 +209,15 @@ def _fit_and_store(
     for path in checkpoints:
         drop_checkpoints(path)
     return model_version
+
+
+def _unused_model_version(connection: Connection, family: str, started_at: datetime, recipe_fingerprint: str) -> str:
+    """Return the name of a new model: its family, the time in UTC, and the beginning of its recipe's fingerprint.
+
+    The time is that of the fit's start, or a later second if a model has this name already, because a clock was wrong.
+    """
+    while True:
+        model_version = f"{family}-{started_at:%Y%m%dT%H%M%S}-{recipe_fingerprint[:6]}"
+        if not connection.execute("select 1 from ml.models where model_version = ?", [model_version]).fetchone():
+            return model_version
+        started_at += timedelta(seconds=1)

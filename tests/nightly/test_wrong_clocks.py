@@ -153,3 +153,14 @@ def test_a_clock_that_has_jumped_is_said_with_both_times(tiny, clock):
     assert "the clock says 2026-03-04 22:00:00 UTC, and the newest run was at 2026-03-05 00:00:0" in behind
     ahead = clock_warning(tiny.connection, last + 30 * DAY)
     assert "the clock says 2026-04-04 00:00:00 UTC, and the newest run was at 2026-03-05 00:00:0" in ahead
+
+
+def test_two_models_have_two_names_if_a_clock_that_was_ahead_reads_the_same_time_again(tiny, clock):
+    clock.set(TONIGHT + 30 * DAY)
+    night(tiny)
+    clock.set(TONIGHT)
+    night(tiny)
+    clock.set(TONIGHT + 30 * DAY)
+    night(tiny)
+    versions = [version for (version,) in tiny.rows("select model_version from ml.models where model = 'vsknn'")]
+    assert len(set(versions)) == 3
