@@ -71,29 +71,29 @@ def search_hyperparameters(
     done = records.mark_killed_and_list_finished_runs(connection, experiment_spec.name)
     results, failed = [], {}
     for family in experiment_spec.search.space:
-        variant_that_search_starts_from = experiment_spec.variant_that_search_starts_from(family)
+        starting_variant = experiment_spec.starting_variant(family)
         name, vectors = read_variant_vectors(
-            connection, settings, [variant_that_search_starts_from], evaluation_data.catalog, max_cost
-        )[variant_that_search_starts_from.label]
+            connection, settings, [starting_variant], evaluation_data.catalog, max_cost
+        )[starting_variant.label]
         data_of_family = replace(evaluation_data, catalog=replace(evaluation_data.catalog, embeddings=vectors))
-        search_run = _make_search_run(experiment_spec, variant_that_search_starts_from, name, data_of_family, folds)
+        search_run = _make_search_run(experiment_spec, starting_variant, name, data_of_family, folds)
         study = open_study(settings, search_run)
         if search_run.model_version in done and len(finished_trials(study)) >= experiment_spec.search.trials:
             # a finished search is not recorded again: ml.experiment_runs has its row
-            results.append(_best_result(variant_that_search_starts_from, study))
+            results.append(_best_result(starting_variant, study))
             continue
         records.record_start(connection, search_run)
         try:
             measure_trials(
                 paid_services,
                 experiment_spec.search,
-                variant_that_search_starts_from,
+                starting_variant,
                 data_of_family,
                 folds,
                 search_run,
                 study,
             )
-            best_result = _best_result(variant_that_search_starts_from, study)
+            best_result = _best_result(starting_variant, study)
         except Exception as error:  # an error in one search must not stop the other searches
             failed[search_run.label] = records.record_failure(connection, search_run, error)
             continue
@@ -111,7 +111,7 @@ def search_hyperparameters(
 
 def _make_search_run(
     experiment_spec: ExperimentSpec,
-    variant_that_search_starts_from: ModelVariant,
+    starting_variant: ModelVariant,
     embedding_model_name: str,
     evaluation_data: EvaluationData,
     folds: list[Fold],
@@ -119,8 +119,8 @@ def _make_search_run(
     """Return the run under which a family's search is recorded; its hash covers all that determines the result."""
     assert experiment_spec.search is not None  # noqa: S101 - for the type checker
     family, model = (
-        variant_that_search_starts_from.family,
-        make_model(variant_that_search_starts_from.family, variant_that_search_starts_from.parameters),
+        starting_variant.family,
+        make_model(starting_variant.family, starting_variant.parameters),
     )
     space = experiment_spec.search.model_dump(mode="json")["space"][family]
     arrays: list[npt.NDArray[Any]] = [
@@ -153,7 +153,7 @@ def _make_search_run(
     )
 
 
-def _best_result(variant_that_search_starts_from: ModelVariant, study: Any) -> SearchResult:
+def _best_result(starting_variant: ModelVariant, study: Any) -> SearchResult:
     """Return the result of a search: the best trial of its Optuna study.
 
     Raises
@@ -161,16 +161,16 @@ def _best_result(variant_that_search_starts_from: ModelVariant, study: Any) -> S
     NextmartError
         If every trial failed.
     """
-    family, trials = variant_that_search_starts_from.family, finished_trials(study)
+    family, trials = starting_variant.family, finished_trials(study)
     if not any(trial.state.name == "COMPLETE" for trial in trials):
         reasons = [trial.user_attrs["error"] for trial in trials if "error" in trial.user_attrs]
         raise NextmartError(
             f"each of the {len(trials)} trials of {family} failed, the last with: {' '.join(reasons[-1:])}"
         )
     tuned = replace(
-        variant_that_search_starts_from,
+        starting_variant,
         label=f"{family} tuned",
-        parameters={**variant_that_search_starts_from.parameters, **study.best_params},
+        parameters={**starting_variant.parameters, **study.best_params},
     )
     return SearchResult(tuned, float(study.best_value), len(trials))
 

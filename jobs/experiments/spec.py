@@ -175,7 +175,7 @@ class ExperimentSpec(SpecTable):
             for values in itertools.product(*entry.grid.values())
         ]
 
-    def variant_that_search_starts_from(self, family: str) -> ModelVariant:
+    def starting_variant(self, family: str) -> ModelVariant:
         """Return the model with which a search for a family's parameters starts.
 
         It has the parameters of the family's first ``[[models]]`` entry in the file, without the entry's grid. If the

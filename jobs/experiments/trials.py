@@ -65,7 +65,7 @@ def finished_trials(study: Any) -> list[Any]:
 def measure_trials(
     paid_services: PaidServices,
     search_spec: SearchSpec,
-    variant_that_search_starts_from: ModelVariant,
+    starting_variant: ModelVariant,
     evaluation_data: EvaluationData,
     folds: list[Fold],
     search_run: ExperimentRun,
@@ -76,12 +76,12 @@ def measure_trials(
     Complete, pruned and failed trials count. Trials that a kill or an error interrupted do not.
     """
     optuna = import_optuna()
-    family, space = variant_that_search_starts_from.family, search_spec.space[variant_that_search_starts_from.family]
+    family, space = starting_variant.family, search_spec.space[starting_variant.family]
 
     def objective(trial: Any) -> float:
         """Return the mean nDCG@20 of a trial over the folds; raise ``TrialPruned`` if the trial is pruned."""
         suggested_parameters = {name: _suggest_value(trial, family, name, values) for name, values in space.items()}
-        hyperparameters = {**variant_that_search_starts_from.parameters, **suggested_parameters}
+        hyperparameters = {**starting_variant.parameters, **suggested_parameters}
         values: list[float] = []
         for number, fold in enumerate(folds):
             search_and_fold_key = f"{search_run.recipe_hash}{number}"

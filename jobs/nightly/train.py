@@ -36,7 +36,7 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     """Train each model family that is due, for one of the reasons in :class:`jobs.nightly.freshness.TrainingReason`.
 
     When a family is trained because of its age, the others are trained too, so that all are measured on the same
-    validation cases (:func:`jobs.nightly.freshness.families_to_train_on_same_cases`). Where the setting
+    validation cases (:func:`jobs.nightly.freshness.families_to_train_on_same_cases`). If the setting
     ``training_minutes`` is set, families for which it leaves no time are left out
     (:class:`jobs.nightly.training_budget.TrainingBudget`).
     """
@@ -69,25 +69,20 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     trainable = {family: reason for family, reason in due.items() if not budget or budget.can_train(family, {})}
     due = families_to_train_on_same_cases(connection, newest, trainable, data.cases_hash) | due
     run_record.detail["fresh"] = sorted(models.keys() - due)
-    fitted_on_older_sequences: dict[str, Model] = {}
-    fitted_on_all_sequences: dict[str, Model] = {}
+    models_fitted_on_older_sequences: dict[str, Model] = {}
+    models_fitted_on_all_sequences: dict[str, Model] = {}
     # a fusion is fitted last, because it can then reuse parts that were fitted before
     without_budget = [family for family in sorted(models, key=lambda family: family == "fusion") if family in due]
     for family in budget.order(without_budget, left_out_before.runs_in_a_row) if budget else without_budget:
-        if budget and not budget.can_train(family, fitted_on_older_sequences):
+        if budget and not budget.can_train(family, models_fitted_on_older_sequences):
             run_record.detail["data_cutoff_at"] = data.data_cutoff_at.isoformat()
             run_record.detail.setdefault("left_out", []).append(
-                {
-                    "family": family,
-                    "needed_minutes": round(budget.needed_seconds(family, fitted_on_older_sequences) / 60, 2),
-                    "minutes_left": round(budget.seconds_left / 60, 2),
-                    "runs_in_a_row": left_out_before.runs_in_a_row.get(family, 0) + 1,
-                }
+                budget.left_out_entry(family, models_fitted_on_older_sequences, left_out_before.runs_in_a_row)
             )
             has_model = family in newest and newest[family].has_weights and not newest[family].is_damaged
-            say(budget.why_left_out(family, fitted_on_older_sequences, has_model=has_model))
+            say(budget.why_left_out(family, models_fitted_on_older_sequences, has_model=has_model))
             continue
-        may_be_cut_short = budget and budget.may_be_cut_short(family, fitted_on_older_sequences)
+        may_be_cut_short = budget and budget.may_be_cut_short(family, models_fitted_on_older_sequences)
         time_limit = budget.time_limit() if budget and may_be_cut_short else None
         model_version = _fit_and_store(
             connection,
@@ -95,8 +90,8 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
             recipe_fingerprints[family],
             settings,
             data,
-            fitted_on_older_sequences,
-            fitted_on_all_sequences,
+            models_fitted_on_older_sequences,
+            models_fitted_on_all_sequences,
             time_limit,
         )
         run_record.detail["trained"].append(model_version)
@@ -137,8 +132,8 @@ def _fit_and_store(
     recipe_fingerprint: str,
     settings: Settings,
     training_data: TrainingData,
-    fitted_on_older_sequences: dict[str, Model],
-    fitted_on_all_sequences: dict[str, Model],
+    models_fitted_on_older_sequences: dict[str, Model],
+    models_fitted_on_all_sequences: dict[str, Model],
     time_limit: TimeLimit | None,
 ) -> str:
     """Fit a model, measure it on the validation cases, refit it on all sequences, store it; return its model_version.
@@ -148,7 +143,7 @@ def _fit_and_store(
     recipe_fingerprint : str
         The hash of all that determines the model except the data, as
         :func:`jobs.nightly.freshness.fingerprint_of_recipe` returns it.
-    fitted_on_older_sequences, fitted_on_all_sequences : family -> Model
+    models_fitted_on_older_sequences, models_fitted_on_all_sequences : family -> Model
         Models of other families that this job has fitted on the older sequences and on all sequences; a fusion may
         reuse them. The new model is added to both.
     time_limit : TimeLimit or None
@@ -161,9 +156,11 @@ def _fit_and_store(
     ]
     drop_leftover_checkpoints(checkpoints)
     allow_repeats = settings.job_vars().allow_repeats
-    first_context = FitOptions(settings.seed, checkpoints[0], fitted_on_older_sequences, allow_repeats, time_limit)
+    first_context = FitOptions(
+        settings.seed, checkpoints[0], models_fitted_on_older_sequences, allow_repeats, time_limit
+    )
     model.fit(training_data.older_sequences, training_data.validation_cases, training_data.catalog, first_context)
-    fitted_on_older_sequences[model.family] = model
+    models_fitted_on_older_sequences[model.family] = model
     counts = np.bincount(training_data.older_sequences.items, minlength=len(training_data.catalog))
     measured = measure_scorer(
         model.scorer(training_data.catalog),
@@ -172,9 +169,9 @@ def _fit_and_store(
         counts,
         allow_repeats=allow_repeats,
     )
-    second_context = FitOptions(settings.seed, checkpoints[1], fitted_on_all_sequences, allow_repeats)
+    second_context = FitOptions(settings.seed, checkpoints[1], models_fitted_on_all_sequences, allow_repeats)
     final = model.refit(training_data.all_sequences, training_data.catalog, second_context)
-    fitted_on_all_sequences[model.family] = final
+    models_fitted_on_all_sequences[model.family] = final
     weights = model_to_bytes(final, training_data.catalog)
     model_version = _unused_model_version(connection, model.family, started_at, recipe_fingerprint)
     row = {

@@ -9,6 +9,7 @@ the time is up.
 from collections.abc import Mapping, Sequence
 from math import ceil
 from statistics import median_low
+from typing import Any
 
 from jobs.models.base import Model
 from jobs.models.fusion import Fusion
@@ -167,6 +168,23 @@ class TrainingBudget:
             next_step = "it comes first in the next run"
         before = "its earlier model stays in use" if has_model else "it has no model that can be used"
         return f"{family} is left out: {why}; {before}; {next_step}"
+
+    def left_out_entry(
+        self, family: str, fitted_models: Mapping[str, Model], runs_left_out: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """Return what the detail of the run has on a family that is left out.
+
+        Parameters
+        ----------
+        runs_left_out : family -> int
+            In how many runs, one after another, the family was left out before this one.
+        """
+        return {
+            "family": family,
+            "needed_minutes": round(self.needed_seconds(family, fitted_models) / 60, 2),
+            "minutes_left": round(self.seconds_left / 60, 2),
+            "runs_in_a_row": runs_left_out.get(family, 0) + 1,
+        }
 
     def time_limit(self) -> TimeLimit:
         """Return the limit of a first fit that starts now: half of the time left, since a refit takes about as long."""
