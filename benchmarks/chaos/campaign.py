@@ -18,7 +18,7 @@ from benchmarks.chaos.fake_embedding_service import DIMENSIONS, FakeEmbeddingSer
 from benchmarks.chaos.fault_kinds import FAULTS, FAULTS_THAT_LOSE_ANSWERS
 from benchmarks.chaos.faulty_commands import DAY, FaultyCommandRunner
 from benchmarks.chaos.forgotten_people_checks import check_backup_copies, check_forgotten_people
-from benchmarks.chaos.full_refresh_check import check_full_refresh
+from benchmarks.chaos.full_refresh_check import check_full_refresh, has_texts_without_vector
 from benchmarks.chaos.harness import CommandHarness
 from benchmarks.chaos.history import Fault, Night
 from benchmarks.chaos.night_outcomes import outcomes_by_fault
@@ -75,6 +75,8 @@ class Campaign:
         # file name of a backup copy -> how often each text had been sold when the copy was taken
         self.sold_counts_before_copy: dict[str, Counter[str]] = {}
         self.cpu_seconds_of_last_night = 0.0
+        # the number of the campaign's nights up to the last one that was compared with a full refresh
+        self.nights_compared = 0
 
     @property
     def published_file(self) -> Path:
@@ -122,8 +124,8 @@ class Campaign:
         if self.published_file.exists():
             check_published_file(self.published_file)
         self.check_warehouse(night, was_published)
-        if was_published and (night.number + 1) % self.full_refresh_every_nights == 0:
-            self.compare_with_full_refresh(night)
+        if was_published:
+            self.compare_with_full_refresh_if_due(night)
         self.has_unpublished_setting &= not was_published
         self.tally.night_count += 1
         self.tally.published_night_count += was_published
@@ -137,6 +139,17 @@ class Campaign:
         )
         for name, outcome in ends.items():
             self.tally.outcome_counts_by_fault[name][outcome] += 1
+
+    def compare_with_full_refresh_if_due(self, night: Night) -> None:
+        """Compare with a full refresh if enough nights have passed since the last time, and every text has its vector.
+
+        A refresh would embed the texts that the night could not, because the service was down or answered wrongly; then
+        the comparison waits for a later night.
+        """
+        is_due = night.number + 1 - self.nights_compared >= self.full_refresh_every_nights
+        if is_due and not has_texts_without_vector(self.folder):
+            self.compare_with_full_refresh(night)
+            self.nights_compared = night.number + 1
 
     def compare_with_full_refresh(self, night: Night) -> None:
         """Compare the warehouse with a copy of it after a full refresh.

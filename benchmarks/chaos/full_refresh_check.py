@@ -57,6 +57,12 @@ def check_full_refresh(shop_folder: Path, scratch_folder: Path, command_runner: 
     shutil.rmtree(copy)
 
 
+def has_texts_without_vector(shop_folder: Path) -> bool:
+    """Tell whether some items of a shop wait for the vector of their text."""
+    with closing(duckdb.connect(str(shop_folder / "warehouse.duckdb"), read_only=True)) as connection:
+        return bool(connection.execute("from catalog.embedding_backlog limit 1").fetchall())
+
+
 def _rows_by_final_table(folder: Path) -> dict[str, list[tuple]]:
     with closing(duckdb.connect(str(folder / "warehouse.duckdb"), read_only=True)) as connection:
         connection.execute(f"attach '{folder / 'published.duckdb'}' as published (read_only); set TimeZone = 'UTC'")

@@ -166,6 +166,26 @@ def test_a_full_refresh_goes_by_the_clock_of_the_night(campaign, monkeypatch):
     assert shifts[1] - shifts[0] == pytest.approx(30 * 86_400, abs=60)
 
 
+def test_a_full_refresh_waits_until_every_text_has_its_vector(lived_campaign, tmp_path, monkeypatch):
+    shop = shutil.copytree(lived_campaign.folder, tmp_path / "shop")
+    compared = []
+    monkeypatch.setattr(lived_campaign, "folder", shop)
+    monkeypatch.setattr(lived_campaign, "full_refresh_every_nights", 10)
+    monkeypatch.setattr(lived_campaign, "nights_compared", 0)
+    monkeypatch.setattr(lived_campaign, "compare_with_full_refresh", lambda night: compared.append(night.number))
+
+    def compare_if_due(number, change=""):
+        with duckdb.connect(str(shop / "warehouse.duckdb")) as warehouse:
+            warehouse.execute(change)
+        lived_campaign.compare_with_full_refresh_if_due(Night(number))
+
+    compare_if_due(8)
+    compare_if_due(9, "insert into catalog.embedding_backlog (item_id) values ('item-001')")
+    compare_if_due(10, "delete from catalog.embedding_backlog")
+    compare_if_due(11)
+    assert compared == [10]
+
+
 def test_metrics_that_are_deleted_after_the_publication_are_not_compared(lived_campaign, tmp_path):
     shop = shutil.copytree(lived_campaign.folder, tmp_path / "shop")
     with duckdb.connect(str(shop / "published.duckdb")) as published:
