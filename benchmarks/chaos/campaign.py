@@ -41,7 +41,7 @@ from tests.polling_reader import poll_while_block_runs
 CLOCK_OFFSETS = {"clock_ahead": 30 * DAY, "clock_back": -DAY / 12, "clock_day_back": -DAY * 26 / 24}
 WAIT_OPTION = ("--wait", "200")
 ALLOW_SHRINK_OPTION = "--allow-shrink"
-PUBLISHED_LINE = r"^ *publish +[0-9,]+ rows, verified"
+PUBLISHED_LINE = r"^ *publish +[0-9,]+ rows, verified|is published, but "
 READ_PAUSE_SECONDS = 0.5
 
 
@@ -292,7 +292,7 @@ class Campaign:
                 raise BrokenRule(
                     f"`{command_result.arguments[0]}` needs no person, or says what to type", command_result
                 )
-            # a run may fail after it has published, in its last step, the upkeep
+            # a run may fail after it has published: when it records the publication, or in its last step, the upkeep
             was_published = re.search(PUBLISHED_LINE, command_result.output, re.MULTILINE)
             if (
                 command_result.arguments[0] == "run"

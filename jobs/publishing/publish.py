@@ -75,7 +75,8 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
     ------
     NextmartError
         If there is nothing to publish, the file is the warehouse, is named like a schema, or is no file of nextmart's;
-        if the copy lacks rows; or if the publication is held. Then the old file stays as it is.
+        if the copy lacks rows; or if the publication is held. Then the old file stays as it is. Also if the warehouse
+        can't record the publication; the message says that the new file is in its place.
     """
     published_file = settings.published.resolve()
     _require_allowed_published_file(connection, published_file)
@@ -98,7 +99,13 @@ def publish(connection: Connection, settings: Settings, run_record: JobRun, *, a
         change_row.update(judge_publication(connection, published_file, copy_path, run_record, settings, allow_shrink))
 
     counts = _replace_published_file(connection, published_file, queries, owner_and_mode, judge_copy)
-    record_publication(connection, published_file, change_row)
+    try:
+        record_publication(connection, published_file, change_row)
+    except (duckdb.Error, OSError) as error:
+        raise NextmartError(
+            f"{settings.published} is published, but the warehouse has no record of it: {error}\n"
+            "Readers have the new tables. The next `nextmart publish` or `nextmart run` records them."
+        ) from error
     for table in ("publication", "publication_changes"):
         del counts[table]
     run_record.rows_out = sum(counts.values())

@@ -3,10 +3,12 @@
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import duckdb
 
 from jobs.errors import redact
 from jobs.interruption import is_interrupted
@@ -58,8 +60,8 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
 
     The row is inserted at the start, so that a killed run leaves a trace. On success the status becomes ``done``,
     unless the job has set another status (such as ``unchanged``: there was nothing to do). On an error the status
-    becomes ``failed``, and the row gets the error's message without secrets. Rows that killed runs of the same job left
-    as ``running`` become ``interrupted``.
+    becomes ``failed``, and the row gets the error's message without secrets. If the warehouse can't be written then, as
+    on a full disk, the row stays as it is. Rows of the same job that stayed ``running`` become ``interrupted``.
     """
     started_at = now()
     run_record = JobRun(f"{job}-{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", job, started_at)
@@ -76,7 +78,8 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
         yield run_record
     except BaseException as error:
         run_record.status = "interrupted" if isinstance(error, KeyboardInterrupt) or is_interrupted() else "failed"
-        _record_end(connection, run_record, redact(f"{type(error).__name__}: {error}"))
+        with suppress(duckdb.Error):  # the first error is the one to report
+            _record_end(connection, run_record, redact(f"{type(error).__name__}: {error}"))
         raise
     run_record.status = "done" if run_record.status == "running" else run_record.status
     _record_end(connection, run_record, None)

@@ -335,6 +335,33 @@ def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypat
     assert seen.count(1) >= 4, "copy, macros, verify and fsync come before the swap"
 
 
+def test_a_publication_that_the_warehouse_cannot_record_is_said_and_recorded_later(warehouse, target):
+    publish_from(warehouse, target)
+    make_night(warehouse, 2)
+
+    class FullDisk:
+        """A connection to a warehouse that can't be written any more once the published file is in its place."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(warehouse, name)
+
+        def execute(self, statement: str, *arguments: object) -> object:
+            if generation_in(target) == 2 and statement.strip().startswith(("insert", "update")):
+                raise duckdb.TransactionException("Failed to commit: No space left on device")
+            return warehouse.execute(statement, *arguments)
+
+    says = "published.duckdb is published, but the warehouse has no record of it: .*No space left on device"
+    with pytest.raises(NextmartError, match=says):
+        publish_from(FullDisk(), target)
+    assert generation_in(target) == 2
+    publish_from(warehouse, target)
+    runs = "select run_id, status from ml.job_runs where job = 'publish' order by run_number"
+    (first, _), (unrecorded, status), (last, _) = warehouse.execute(runs).fetchall()
+    assert status == "interrupted"
+    recorded = "select publish_run_id from ml.publication_changes order by decided_at"
+    assert warehouse.execute(recorded).fetchall() == [(first,), (unrecorded,), (last,)]
+
+
 def publish_through(connection, step: Callable[[], None], target: Path) -> None:
     with job_run(connection, "publish") as run:
         publish(FailingConnection(connection, step), Settings(published=target), run)
