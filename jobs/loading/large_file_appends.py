@@ -193,7 +193,7 @@ def append_directly(
     has_loaded_events = count_rows(connection, "(from raw.events limit 1)") > 0
     row_hash, possible_repeat_count = _find_possible_repeats(connection, arrivals, has_loaded_events=has_loaded_events)
     known = f"{arrivals.relation}_known"
-    _split_loaded_from_new_rows(
+    new_events = _split_loaded_from_new_rows(
         connection,
         arrivals.direct_append_files,
         row_hash,
@@ -208,8 +208,8 @@ def append_directly(
     found = sum(loaded) + _single_number(connection, "select coalesce(sum(row_count), 0) from single_events")
     if found != arrivals.read_count:
         raise FilesChangedError(f"{arrivals.source.path} has changed while it was read; nothing was loaded")
-    _insert_and_count(connection, f"select {EVENT_COLUMNS} from new_events order by file_number", loaded_at)
-    by_file = "select file_number, count(*) from new_events group by file_number"
+    _insert_and_count(connection, f"select {EVENT_COLUMNS} from {new_events} order by file_number", loaded_at)
+    by_file = f"select file_number, count(*) from {new_events} group by file_number"
     for file_number, count in connection.execute(by_file).fetchall():
         loaded[file_number] += count
     relation = "raw.events"  # the table had no rows before, so all of them are from these files
@@ -283,11 +283,15 @@ def _split_loaded_from_new_rows(
     *,
     has_loaded_events: bool,
     loaded_events_table: str,
-) -> None:
+) -> str:
     """Split the rows that may repeat others into those that ``raw.events`` has and new ones.
 
-    The temporary table ``single_events`` gets all of them, each once; ``loaded_events_table`` gets those that
-    ``raw.events`` has, and ``new_events`` the others.
+    The temporary table ``single_events`` gets all of them, each once, and ``loaded_events_table`` gets those that
+    ``raw.events`` has.
+
+    Returns
+    -------
+    The temporary table with the others, which are new
     """
     is_possible_repeat = IS_POSSIBLE_REPEAT.format(row_hash=row_hash_sql)
     connection.execute(
@@ -308,13 +312,14 @@ def _split_loaded_from_new_rows(
     same = " and ".join(f"single_events.{name} is not distinct from known.{name}" for name in TABLE_COLUMNS["events"])
     connection.execute(CREATE_SINGLE_EVENTS.format(columns=EVENT_COLUMNS))
     connection.execute("drop table possible_repeats")
-    if has_loaded_events:
-        connection.execute(
-            CREATE_LOADED_EVENTS.format(table=loaded_events_table, is_possible_repeat=is_possible_repeat, same=same)
-        )
-    else:
+    if not has_loaded_events:
         connection.execute(f"create or replace temp table {loaded_events_table} as from single_events limit 0")
+        return "single_events"
+    connection.execute(
+        CREATE_LOADED_EVENTS.format(table=loaded_events_table, is_possible_repeat=is_possible_repeat, same=same)
+    )
     connection.execute(CREATE_NEW_EVENTS.format(known=loaded_events_table, same=same))
+    return "new_events"
 
 
 def _possible_repeats_sql(mapped_rows_sql: str, row_hash_sql: str) -> str:

@@ -1,6 +1,7 @@
 """Finds events that may repeat another event, by the hashes of their columns, before any event is written."""
 
 import math
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
@@ -9,7 +10,7 @@ from jobs.loading.mapping import TABLE_COLUMNS
 from jobs.warehouse.connection import Connection, count_rows
 
 HASHES_IN_MEMORY: Final = 1 << 25
-"""At most about so many hashes, of eight bytes each, are sorted in memory at a time."""
+"""At most about so many hashes, of eight bytes each, are sorted in memory at a time, while as many are read."""
 
 EVENT_COLUMNS: Final = ", ".join(TABLE_COLUMNS["events"])
 ID_HASH: Final = "hash(event_id)"
@@ -25,21 +26,41 @@ INSERT_HASHES_OF_LOADED_ROWS = """
 """
 
 
-def repeated_hashes(connection: Connection, hashes_relation: str) -> np.ndarray:
-    """Return the hashes that several rows of a relation have in its column ``row_hash``.
+def repeated_hashes(connection: Connection, hashes_relation: str) -> tuple[np.ndarray, int]:
+    """Return the hashes that several rows of a relation have in its column ``row_hash``, and the number of these rows.
+
+    A second thread sorts each part of the hashes while DuckDB reads the next one.
 
     Returns
     -------
-    uint64, shape (repeated hashes,), ascending, each once
+    tuple of (uint64, shape (repeated hashes,), ascending, each once; int)
     """
     parts = max(1, math.ceil(count_rows(connection, hashes_relation) / HASHES_IN_MEMORY))
-    found = []
-    for part in range(parts):
-        where = f"where row_hash % {parts} = {part}" if parts > 1 else ""
-        values = connection.execute(f"select row_hash from {hashes_relation} {where}").fetchnumpy()["row_hash"]
-        values.sort()
-        found.append(np.unique(values[1:][values[1:] == values[:-1]]))
-    return np.sort(np.concatenate(found))
+    found: list[tuple[np.ndarray, int]] = []
+    with ThreadPoolExecutor(max_workers=1) as sorting_thread:
+        sorting: Future[tuple[np.ndarray, int]] | None = None
+        for part in range(parts):
+            where = f"where row_hash % {parts} = {part}" if parts > 1 else ""
+            values = connection.execute(f"select row_hash from {hashes_relation} {where}").fetchnumpy()["row_hash"]
+            if sorting:
+                found.append(sorting.result())
+            sorting = sorting_thread.submit(_repeated_values, values)
+        if sorting:
+            found.append(sorting.result())
+    return np.sort(np.concatenate([values for values, _ in found])), sum(count for _, count in found)
+
+
+def _repeated_values(values: np.ndarray) -> tuple[np.ndarray, int]:
+    """Sort ``values`` in place; return those that stand in it several times, each once, and how many places they take.
+
+    Parameters
+    ----------
+    values : uint64, shape (values,)
+    """
+    values.sort()
+    repeats = values[1:][values[1:] == values[:-1]]
+    repeated = np.unique(repeats)
+    return repeated, len(repeats) + len(repeated)
 
 
 def fill_possible_repeat_hashes(
@@ -63,13 +84,14 @@ def fill_possible_repeat_hashes(
     Number of arrived rows whose hash is in that table
     """
     connection.execute("create or replace temp table possible_repeat_hashes (row_hash ubigint)")
-    repeated = repeated_hashes(connection, hashes_relation)
+    repeated, repeated_row_count = repeated_hashes(connection, hashes_relation)
     if len(repeated):
         connection.register("repeated_hashes", {"row_hash": repeated})
         connection.execute("insert into possible_repeat_hashes select row_hash from repeated_hashes")
         connection.unregister("repeated_hashes")
-    if has_loaded_events:
-        connection.execute(INSERT_HASHES_OF_LOADED_ROWS.format(row_hash=row_hash_sql, hashes=hashes_relation))
+    if not has_loaded_events:
+        return repeated_row_count
+    connection.execute(INSERT_HASHES_OF_LOADED_ROWS.format(row_hash=row_hash_sql, hashes=hashes_relation))
     if not count_rows(connection, "possible_repeat_hashes"):
         return 0
     return count_rows(connection, f"{hashes_relation} where row_hash in (select row_hash from possible_repeat_hashes)")

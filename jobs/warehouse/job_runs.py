@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 
-from jobs.errors import redact
+from jobs.errors import NextmartError, redact
 from jobs.interruption import is_interrupted
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection
@@ -62,6 +62,11 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
     unless the job has set another status (such as ``unchanged``: there was nothing to do). On an error the status
     becomes ``failed``, and the row gets the error's message without secrets. If the warehouse can't be written then, as
     on a full disk, the row stays as it is. Rows of the same job that stayed ``running`` become ``interrupted``.
+
+    Raises
+    ------
+    NextmartError
+        If the job succeeded, and the warehouse can't be written at its end.
     """
     started_at = now()
     run_record = JobRun(f"{job}-{started_at:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", job, started_at)
@@ -82,7 +87,12 @@ def job_run(connection: Connection, job: str) -> Iterator[JobRun]:
             _record_end(connection, run_record, redact(f"{type(error).__name__}: {error}"))
         raise
     run_record.status = "done" if run_record.status == "running" else run_record.status
-    _record_end(connection, run_record, None)
+    try:
+        _record_end(connection, run_record, None)
+    except duckdb.Error as error:
+        raise NextmartError(
+            f"{job} is {run_record.status}, but the warehouse has no record of its end: {error}"
+        ) from error
 
 
 def _record_end(connection: Connection, run_record: JobRun, error_message: str | None) -> None:

@@ -200,6 +200,7 @@ def test_a_check_appends_directly_too_and_takes_all_back(connection, tmp_path, i
 def test_repeated_hashes_are_found_in_every_part(connection, monkeypatch):
     monkeypatch.setattr(row_hashes, "HASHES_IN_MEMORY", 100)
     hashes = "(select hash((n % 900)::varchar) as row_hash from range(1000) t(n))"
-    found = row_hashes.repeated_hashes(connection, hashes)
+    found, row_count = row_hashes.repeated_hashes(connection, hashes)
+    assert row_count == 200
     expected = connection.execute("select hash(n::varchar) from range(100) t(n)").fetchnumpy()
     assert np.array_equal(found, np.sort(next(iter(expected.values()))))
