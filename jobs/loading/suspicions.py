@@ -67,7 +67,7 @@ def order_line_notes(
         "select count(*), any_value(event_id), any_value(first_item), any_value(last_item) from ("
         "select event_id, min(item_id) as first_item, max(item_id) as last_item "
         f"from {events_relation} where event_id is not null and hash(event_id) % {parts} = 0 group by event_id "
-        "having min(item_id) <> max(item_id) and count(distinct visitor_id) <= 1 "
+        "having min(item_id) <> max(item_id) and min(visitor_id) is not distinct from max(visitor_id) "
         "and min(event_at) is not distinct from max(event_at) order by event_id)"
     ).fetchone()
     if row is None or row[0] <= IGNORED_ORDERS:
