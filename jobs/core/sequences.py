@@ -87,6 +87,14 @@ class Sequences:
         """Keep only the items that are targets; rows may become empty."""
         return self if self.is_target is None else self._keep_positions(self.is_target)
 
+    def cut_after_last_target(self) -> "Sequences":
+        """Drop the items after each row's last target; rows without a target become empty."""
+        if self.is_target is None:
+            return self
+        starts, ends = self.offsets[:-1], self.offsets[:-1].copy()
+        np.maximum.at(ends, self.row_of_each_item()[self.is_target], np.flatnonzero(self.is_target) + 1)
+        return self._gather_slices(starts, ends - starts)
+
     def keep_last_occurrences(self) -> "Sequences":
         """Keep only the last occurrence of each item in each row."""
         rows = self.row_of_each_item()

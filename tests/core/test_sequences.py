@@ -118,4 +118,10 @@ def test_targets_stay_with_their_items_through_all_operations(rows, n, wanted, d
     result = flagged.take(order).keep_items(mask).keep_last_occurrences().keep_last_items(n)
     assert result.is_target.tolist() == (result.items % 2 == 1).tolist()
     assert lists(result.keep_targets()) == [[item for item in row if item % 2] for row in lists(result)]
-    assert lists(plain.keep_targets()) == rows, "without flags every item is a target"
+    cut = result.cut_after_last_target()
+    assert cut.is_target.tolist() == (cut.items % 2 == 1).tolist()
+    assert lists(cut) == [
+        row[: max((n + 1 for n, item in enumerate(row) if item % 2), default=0)] for row in lists(result)
+    ]
+    for of_plain in (plain.keep_targets(), plain.cut_after_last_target()):
+        assert lists(of_plain) == rows, "without flags every item is a target"

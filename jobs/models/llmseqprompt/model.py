@@ -99,7 +99,7 @@ class LLMSeqPrompt(Model):
         )
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
-        """Fine-tune the language model to answer the names of a sequence's earlier items with the last item's name.
+        """Fine-tune the language model to answer the names of a sequence's earlier items with the last target's name.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class LLMSeqPrompt(Model):
                 item_names(catalog), self.event_counts, embeddings, fit_options.seed
             )
         writer = self._question_writer(catalog, self.event_counts)
-        rows = train_sequences.keep_items(writer.item_has_name)
+        rows = train_sequences.keep_items(writer.item_has_name).cut_after_last_target()
         rows = rows.take(rows.lengths >= 2)
         newest = min(len(rows), self.parameters["training_limit"] or len(rows))
         rows = rows.take(np.arange(len(rows) - newest, len(rows)))

@@ -91,6 +91,16 @@ def test_an_example_is_the_last_item_after_the_names_before_it(monkeypatch):
     assert len(language_model.held_out) == len(cases().targets)
 
 
+def test_an_example_ends_with_the_last_target_of_its_sequence(monkeypatch):
+    bought, viewed = [INDEX[0, 0], INDEX[0, 1], INDEX[0, 2]], [INDEX[0, 3], INDEX[0, 4]]
+    plain = Sequences.from_lists([bought, viewed])
+    train = Sequences(plain.items, plain.offsets, np.array([False, True, False, False, False]))
+    _, language_model = fit(monkeypatch, train=train)
+    [example] = language_model.examples
+    assert sections(example)["History:"] == [NAMES[INDEX[0, 0]]]
+    assert read_answer("item", example.answer) == [NAMES[INDEX[0, 1]]]
+
+
 def test_the_newest_training_sequences_are_learnt_from(monkeypatch):
     _, whole = fit(monkeypatch)
     _, newest = fit(monkeypatch, training_limit=7)
