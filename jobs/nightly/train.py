@@ -14,6 +14,7 @@ from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
 from jobs.models.registry import make_model
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
+from jobs.nightly.expected_fit_times import ExpectedFitTimes
 from jobs.nightly.freshness import (
     families_to_train,
     families_to_train_on_same_cases,
@@ -63,8 +64,9 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         return
     budget = None
     if settings.training_minutes:
-        rows, past_fits = len(data.all_sequences), read_past_fits(connection)
-        budget = TrainingBudget(settings.training_minutes, started_at, models, recipe_fingerprints, past_fits, rows)
+        past_fits, rows = read_past_fits(connection), len(data.all_sequences)
+        fit_times = ExpectedFitTimes(models, recipe_fingerprints, past_fits, rows)
+        budget = TrainingBudget(settings.training_minutes, started_at, models, fit_times)
     # a family that needs more time than the whole run has must not make the others due, night after night
     trainable = {family: reason for family, reason in due.items() if not budget or budget.can_train(family, {})}
     due = families_to_train_on_same_cases(connection, newest, trainable, data.cases_hash) | due

@@ -1,19 +1,17 @@
 """The rule that decides which families a run of the train job can train within the setting ``training_minutes``.
 
-A family of which a model was trained to its end before, with the same recipe, is expected to take as long again, in
-proportion to the number of training sequences. It is trained if that much time is left, and then to its end. A network
-without such a model may take hours: it is trained if half of all the time is left, and its training is cut short when
-the time is up.
+A family of which a model was trained to its end before, with the same recipe, is trained if the time that it should
+take is left (:mod:`jobs.nightly.expected_fit_times`), and then to its end. A network without such a model may take
+hours: it is trained if half of all the time is left, and its training is cut short when the time is up.
 """
 
 from collections.abc import Mapping, Sequence
 from math import ceil
-from statistics import median_low
 from typing import Any
 
 from jobs.models.base import Model
 from jobs.models.fusion import Fusion
-from jobs.nightly.past_trainings import PastFit
+from jobs.nightly.expected_fit_times import ExpectedFitTimes
 from jobs.warehouse.clock import monotonic_seconds
 
 ALWAYS_TRAINED = "popularity"
@@ -24,9 +22,6 @@ CHEAP_FIRST = (
     "gru4rec", "llm2gru4rec", "sasrec", "llm2sasrec", "bert4rec", "llm2bert4rec", "llmseqprompt", "fusion",
 )  # fmt: skip
 """All families in the order in which they are trained as long as no earlier model tells how long they take."""
-
-FITS_THAT_COUNT = 3
-"""The newest fits of a family, whose median is expected: one slow night, or one clock that jumped, counts little."""
 
 
 class TimeLimit:
@@ -49,7 +44,7 @@ class TimeLimit:
 
 
 class TrainingBudget:
-    """The time that a run of the train job has, and what each family is expected to need of it.
+    """The time that a run of the train job has, and which families it can train in that time.
 
     Parameters
     ----------
@@ -59,29 +54,17 @@ class TrainingBudget:
         When the run started, as :func:`jobs.warehouse.clock.monotonic_seconds` returns it.
     models : family -> Model
         The unfitted model of each family of the setting ``models``.
-    recipe_fingerprints : family -> str
-        The hash of all that determines a family's model except the data.
-    past_fits : sequence of PastFit
-        All fits of before, newest first.
-    training_rows : int
-        The number of training sequences of this run.
+    fit_times : ExpectedFitTimes
+        How long the fit of each of these families should take.
     """
 
     def __init__(
-        self,
-        minutes: float,
-        started_at: float,
-        models: Mapping[str, Model],
-        recipe_fingerprints: Mapping[str, str],
-        past_fits: Sequence[PastFit],
-        training_rows: int,
+        self, minutes: float, started_at: float, models: Mapping[str, Model], fit_times: ExpectedFitTimes
     ) -> None:
         self.minutes = minutes
         self._ends_at = started_at + 60 * minutes
         self._models = models
-        self._fingerprints = recipe_fingerprints
-        self._past_fits = past_fits
-        self._training_rows = training_rows
+        self._fit_times = fit_times
 
     @property
     def seconds_left(self) -> float:
@@ -101,7 +84,7 @@ class TrainingBudget:
         """
         seconds: dict[str, float] = {}
         for family in sorted(due_families, key=CHEAP_FIRST.index):
-            known = self._expected_seconds(family, [fit for fit in self._past_fits if fit.family == family])
+            known = self._fit_times.seconds(family, count_cut_fits=True)
             dearest_before = max(seconds.values(), default=0.0)
             if known is None:
                 seconds[family] = dearest_before
@@ -126,21 +109,22 @@ class TrainingBudget:
 
     def needed_seconds(self, family: str, fitted_models: Mapping[str, Model]) -> float:
         """Return the time that has to be left for a family; 0 for a family that can't be cut short and is not known."""
-        known = self._known_seconds(family)
+        known = self._fit_times.seconds(family)
         needed = known or 0.0
         if isinstance(fusion := self._models[family], Fusion):
             for part in self._parts_to_fit(fusion, fitted_models):
                 if part.family in self._models and (known is None or fusion.can_reuse(self._models[part.family])):
-                    needed += self._known_seconds(part.family) or 0.0
+                    needed += self._fit_times.seconds(part.family) or 0.0
         return max(needed, 30 * self.minutes) if self.may_be_cut_short(family, fitted_models) else needed
 
     def may_be_cut_short(self, family: str, fitted_models: Mapping[str, Model]) -> bool:
         """Tell whether a network has to be trained for this family of which no whole fit tells how long it takes."""
         model = self._models[family]
         if not isinstance(model, Fusion):
-            return model.can_be_cut_short and not self._whole_fits(family)
+            return model.can_be_cut_short and not self._fit_times.has_whole_fit(family)
         return any(
-            part.can_be_cut_short and not self._whole_fits(part.family if part.family in self._models else family)
+            part.can_be_cut_short
+            and not self._fit_times.has_whole_fit(part.family if part.family in self._models else family)
             for part in self._parts_to_fit(model, fitted_models)
         )
 
@@ -189,37 +173,6 @@ class TrainingBudget:
     def time_limit(self) -> TimeLimit:
         """Return the limit of a first fit that starts now: half of the time left, since a refit takes about as long."""
         return TimeLimit(monotonic_seconds() + self.seconds_left / 2)
-
-    def _known_seconds(self, family: str) -> float | None:
-        """Return the time that a whole fit should take, without a fusion's reusable parts; None if none was whole."""
-        whole = [fit for fit in self._past_fits if fit.family == family and not fit.was_cut_short]
-        return self._expected_seconds(family, whole)
-
-    def _whole_fits(self, family: str) -> list[PastFit]:
-        """Return the fits of a family's present recipe that were not cut short."""
-        return [
-            fit
-            for fit in self._past_fits
-            if fit.recipe_fingerprint == self._fingerprints[family] and not fit.was_cut_short
-        ]
-
-    def _expected_seconds(self, family: str, fits: Sequence[PastFit]) -> float | None:
-        """Return the median time of the newest fits, if possible of those of the present recipe; None without fits."""
-        same_recipe = [fit for fit in fits if fit.recipe_fingerprint == self._fingerprints[family]]
-        newest = (same_recipe or fits)[:FITS_THAT_COUNT]
-        return median_low(map(self._seconds_without_reusable_parts, newest)) if newest else None
-
-    def _seconds_without_reusable_parts(self, fit: PastFit) -> float:
-        """Return the time of a fit with this run's number of sequences, less that of parts which a fusion can reuse.
-
-        A fusion that was not trained in one run with such a part has fitted the part itself.
-        """
-        seconds = self._training_rows * fit.seconds_per_row
-        if isinstance(fusion := self._models[fit.family], Fusion):
-            parts = {part.family for part in fusion.part_models} & self._models.keys() - set(fit.families_of_run)
-            reusable = [part for part in sorted(parts) if fusion.can_reuse(self._models[part])]
-            seconds -= sum(self._known_seconds(part) or 0.0 for part in reusable)
-        return max(0.0, seconds)
 
     def _parts_to_fit(self, fusion: Fusion, fitted_models: Mapping[str, Model]) -> list[Model]:
         """Return the parts that the fusion has to fit itself."""
