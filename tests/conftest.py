@@ -78,6 +78,18 @@ def postgres():
     server.close()
 
 
+@pytest.fixture(scope="session")
+def mariadb():
+    """A MariaDB server for this process, or a skip that says what is missing."""
+    import mariadb_server  # here: most tests have nothing to do with it
+
+    if not mariadb_server.installed_program():
+        pytest.skip("MariaDB is absent: apt install mariadb-server-core")
+    server = mariadb_server.MariaDbServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
 def example(tmp_path, real_data):
     """Copy an example's settings to a fresh folder, load its data, and return a way to run commands there."""

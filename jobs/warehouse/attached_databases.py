@@ -26,6 +26,15 @@ SERVER_ERROR_PATTERN: Final = re.compile(
     "Postgres|MySQL|server closed the connection|connection to server|execute query"
 )
 """A pattern of DuckDB's error messages for a server that stops answering or refuses a connection."""
+MYSQL_SETTINGS: Final = """
+    -- else a `timestamp` would be read in the server's own time zone
+    set global mysql_session_time_zone = '+00:00';
+    -- else each number above 0 in a `tinyint(1)` would be read as true
+    set global mysql_tinyint1_as_boolean = false;
+    -- else a date without a day, such as 2026-01-00, would be an error
+    set global mysql_incomplete_dates_as_nulls = true;
+"""
+"""Settings of DuckDB's extension for MySQL; they are global, so that cursors have them too."""
 RESERVED_NAMES: Final = ("system", "temp", "memory", "main", "information_schema", "pg_catalog")
 
 
@@ -146,6 +155,8 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
     try:
         for extension in _required_extensions(database, server_type):
             load_extension(connection, extension)
+        if database.type == "mysql":
+            connection.execute(MYSQL_SETTINGS)
         if connection_details.secret_options:
             secret_name = _create_duckdb_secret(connection, name, connection_details)
             options.append(f"{'meta_secret' if database.type == 'ducklake' else 'secret'} {literal(secret_name)}")
