@@ -321,14 +321,17 @@ def test_a_failure_at_any_step_leaves_one_whole_file(tmp_path, target, monkeypat
                 patch.setattr(owner, name, counted(getattr(owner, name), step, moment))
             try:
                 publish_from(connection, target) if moment == "after" else publish_through(connection, step, target)
-            except OSError:
-                succeeded = False
+            except (OSError, NextmartError) as error:
+                failure = error
             else:
-                succeeded = True
+                failure = None
         seen.append(generation_in(target))
         assert strays(target) == []
-        if succeeded:
+        if not failure:
             break
+        if isinstance(failure, NextmartError):
+            assert isinstance(failure.__cause__, OSError)
+            assert seen[-1] == 2, "the message says that the new file is in its place"
     assert len(seen) > 7
     assert seen == sorted(seen), "the new file may only stay once it is there"
     assert seen[-1] == 2
