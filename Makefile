@@ -30,10 +30,9 @@ lint-style:
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 
-# dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow. Three processes keep two cores busy, since
-# some tests wait for servers, and for processes that they kill
+# dbt's unit tests run on an empty warehouse; pytest's order is from fast to slow
 unit: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # the pages that are made from descriptions in the code; tests fail where one is stale
 docs: $(VENV)/installed
