@@ -1,4 +1,4 @@
-"""A real MariaDB for tests, from Debian's package mariadb-server-core, in a time zone of its own on 127.0.0.1."""
+"""A real MariaDB for tests, from Debian's package mariadb-server-core, with a password required on 127.0.0.1."""
 
 import os
 import shutil
@@ -15,9 +15,8 @@ from jobs.warehouse.extensions import load_extension
 
 PASSWORD = "it's a s3cret \\ with signs"
 """A password that a connection text and SQL must each quote in their way."""
-SYSTEM_TABLES = [
-    Path("/usr/share/mysql") / f"mysql_system_tables{part}.sql" for part in ("", "_data")
-]  # fmt: skip
+SYSTEM_TABLES = [Path("/usr/share/mysql") / f"mysql_system_tables{part}.sql" for part in ("", "_data")]
+"""Files of the package, which make the tables in which a server keeps its users."""
 
 
 def installed_program() -> str | None:
@@ -27,7 +26,7 @@ def installed_program() -> str | None:
 
 
 class MariaDbServer:
-    """A server in a temporary folder, whose clock is that of New York in winter. As root, it runs as nobody."""
+    """A server in a temporary folder, whose time zone is five hours behind UTC. As root, it runs as the user nobody."""
 
     user = "reader"
     password = PASSWORD
@@ -42,7 +41,7 @@ class MariaDbServer:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        # one statement a line
+        # the server reads each line of this file as one statement
         users = self.folder / "users.sql"
         name, password = f"{self.user}@'127.0.0.1'", self.password.replace("\\", "\\\\").replace("'", "''")
         users.write_text(

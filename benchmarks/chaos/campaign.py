@@ -75,8 +75,8 @@ class Campaign:
         # file name of a backup copy -> how often each text had been sold when the copy was taken
         self.sold_counts_before_copy: dict[str, Counter[str]] = {}
         self.cpu_seconds_of_last_night = 0.0
-        # the number of the campaign's nights up to the last one that was compared with a full refresh
-        self.nights_compared = 0
+        # how many nights the campaign had when it was last compared with a full refresh
+        self.night_count_at_last_comparison = 0
 
     @property
     def published_file(self) -> Path:
@@ -146,10 +146,10 @@ class Campaign:
         A refresh would embed the texts that the night could not, because the service was down or answered wrongly; then
         the comparison waits for a later night.
         """
-        is_due = night.number + 1 - self.nights_compared >= self.full_refresh_every_nights
+        is_due = night.number + 1 - self.night_count_at_last_comparison >= self.full_refresh_every_nights
         if is_due and not has_texts_without_vector(self.folder):
             self.compare_with_full_refresh(night)
-            self.nights_compared = night.number + 1
+            self.night_count_at_last_comparison = night.number + 1
 
     def compare_with_full_refresh(self, night: Night) -> None:
         """Compare the warehouse with a copy of it after a full refresh.

@@ -171,7 +171,7 @@ def test_a_full_refresh_waits_until_every_text_has_its_vector(lived_campaign, tm
     compared = []
     monkeypatch.setattr(lived_campaign, "folder", shop)
     monkeypatch.setattr(lived_campaign, "full_refresh_every_nights", 10)
-    monkeypatch.setattr(lived_campaign, "nights_compared", 0)
+    monkeypatch.setattr(lived_campaign, "night_count_at_last_comparison", 0)
     monkeypatch.setattr(lived_campaign, "compare_with_full_refresh", lambda night: compared.append(night.number))
 
     def compare_if_due(number, change=""):
