@@ -148,16 +148,15 @@ class Campaign:
         """
         is_due = night.number + 1 - self.night_count_at_last_comparison >= self.full_refresh_every_nights
         if is_due and not has_texts_without_vector(self.folder):
-            self.compare_with_full_refresh(night)
+            self.compare_with_full_refresh()
             self.night_count_at_last_comparison = night.number + 1
 
-    def compare_with_full_refresh(self, night: Night) -> None:
-        """Compare the warehouse with a copy of it after a full refresh.
+    def compare_with_full_refresh(self) -> None:
+        """Compare the warehouse with a copy of it after a full refresh, which runs on with the clock of the night.
 
-        The refresh runs with the night's clock. If that clock was ahead, the night trained models at a time that is
-        still in the future for the right clock, and a refresh with the right clock would train them again.
+        If that clock was ahead, or jumped, the night trained models at a time that is still in the future for the right
+        clock, and a refresh with the right clock would train them again.
         """
-        self._set_clock_of_night(night)
         check_full_refresh(self.folder, self.scratch_folder, self.command_runner)
         self.tally.full_refresh_count += 1
 

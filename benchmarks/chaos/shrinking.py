@@ -52,7 +52,7 @@ def run_history(
             try:
                 campaign.run_night(night)
                 if night == calm_night:
-                    campaign.compare_with_full_refresh(night)
+                    campaign.compare_with_full_refresh()
             except BrokenRule as broken_rule:
                 return campaign.tally, broken_rule, all_nights[: place + 1]
             finally:
