@@ -1,6 +1,7 @@
 """A small shop on which the documentation's SQL and commands run."""
 
 import random
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import duckdb
 import pytest
 from pages import ROOT, blocks
 from shop import Shop, built_once
+from warm_nextmart import warm_nextmart_in
 
 from jobs.warehouse.connection import connect
 
@@ -83,6 +85,14 @@ def documented_shop(shared_folder) -> Shop:
         write_files_of_readers(shop.folder)
 
     return built_once(shared_folder, "documented", build)
+
+
+@pytest.fixture
+def warm_nextmart(tmp_path) -> Iterator[Path]:
+    """A folder with a program ``nextmart`` that needs no time for its imports."""
+    folder = tmp_path / "programs"
+    with warm_nextmart_in(folder):
+        yield folder
 
 
 def settings_of_the_docs() -> str:

@@ -2,8 +2,8 @@
 
 A night on a tiny shop takes less time than the imports of dbt, PyTorch and the embedding library. So one process
 imports them, and each command is a fork of it: a process of its own, with its own folder, environment and output, that
-runs the command's own code. The documentation's tests start the installed command instead, and so does one of the
-nights that are killed.
+runs the command's own code. The commands of the README are the installed ones instead, and so is one of the nights that
+are killed.
 """
 
 import gc
