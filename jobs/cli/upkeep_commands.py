@@ -11,9 +11,10 @@ from jobs.cli.options import Json, Published, WaitSeconds, Warehouse
 from jobs.cli.output import print_outcome
 from jobs.cli.warehouse_opening import open_warehouse
 from jobs.commands.backups_of_person import delete_copies_holding_person
-from jobs.commands.forget import Person, forget
+from jobs.commands.forget import forget
 from jobs.commands.maintain import back_up, maintain
 from jobs.commands.maintain import summary_lines as maintenance_lines
+from jobs.commands.person import Person
 from jobs.commands.restore import list_of_copies, restore
 from jobs.commands.status import read_status
 from jobs.commands.terminal import print_status

@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from jobs.commands.forget import Person
 from jobs.commands.maintain import back_up
+from jobs.commands.person import Person
 from jobs.errors import NextmartError
 from jobs.settings import Settings
 from jobs.warehouse.backups import list_backups, replaced_warehouse_paths

@@ -7,8 +7,8 @@ import pytest
 
 from jobs.commands import maintain as maintain_module
 from jobs.commands.backups_of_person import delete_copies_holding_person
-from jobs.commands.forget import Person
 from jobs.commands.maintain import maintain, maintain_after_publication
+from jobs.commands.person import Person
 from jobs.commands.restore import restore
 from jobs.commands.sizes import read_sizes, size_lines
 from jobs.errors import NextmartError

@@ -21,7 +21,9 @@ from pathlib import Path
 
 from harness import RAW_COLUMNS, DbtProject, insert
 
-from jobs.commands.forget import Person, collect_rows_to_delete, delete_collected_rows
+from jobs.commands.deletion_of_person import delete_collected_rows
+from jobs.commands.person import Person
+from jobs.commands.rows_of_person import collect_rows_to_delete
 from jobs.warehouse.connection import Connection, prepare_warehouse, transaction
 
 # The first two take the values of the moment's rows into the plan, which would be wrong for other rows. The third makes

@@ -3,7 +3,9 @@
 import pytest
 from harness import DbtProject, Warehouse
 
-from jobs.commands.forget import Person, collect_rows_to_delete, delete_collected_rows
+from jobs.commands.deletion_of_person import delete_collected_rows
+from jobs.commands.person import Person
+from jobs.commands.rows_of_person import collect_rows_to_delete
 from jobs.warehouse.connection import transaction
 
 TABLES = {

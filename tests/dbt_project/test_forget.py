@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from harness import Warehouse
 
-from jobs.commands import forget as forgetting
-from jobs.commands.forget import Person, forget
+from jobs.commands import deletion_of_person
+from jobs.commands.forget import forget
+from jobs.commands.person import Person
 from jobs.errors import NextmartError, UsageError
 from jobs.settings import Settings
 from jobs.warehouse.job_runs import job_run
@@ -175,7 +176,7 @@ def test_what_is_known_of_the_persons_devices_goes_with_its_history(lived_in):
         )
     deleted = go(lived_in, "user", USER).detail["deleted"]
     assert mentions(lived_in, ANN) == []
-    assert {table: deleted[table] for table in forgetting.TABLES_OF_ATTRIBUTES} == {
+    assert {table: deleted[table] for table in deletion_of_person.TABLES_OF_ATTRIBUTES} == {
         "raw.visitors": 2, "staging.stg_visitors": 1, "catalog.visitor_history": 2,
     }  # fmt: skip
     assert deleted["raw.impressions"] == 2
@@ -271,7 +272,7 @@ def test_killed_before_the_commit_nothing_is_gone_and_the_next_time_everything_i
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(forgetting, "now", killed)  # asked for the record, the last statement
+        patch.setattr(deletion_of_person, "now", killed)  # asked for the record, the last statement
         with pytest.raises(KeyboardInterrupt):
             go(lived_in, "user", USER)
     assert (contents(lived_in), lived_in.rows("raw.events"), lived_in.rows("staging.event_batches")) == before

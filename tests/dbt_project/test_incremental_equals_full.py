@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from memory_warehouse import Batch, MemoryWarehouse, Model, rendered_models
 from reference import READ_EVENTS, REFERENCE, Event, sessionize
 
-from jobs.commands.forget import Person
+from jobs.commands.person import Person
 
 EXAMPLES = 200
 LONGEST_SOURCE_SESSION = timedelta(hours=2)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.commands.forget import Person, forget
+from jobs.commands.forget import forget
+from jobs.commands.person import Person
 from jobs.settings import Settings
 from jobs.warehouse.job_runs import job_run
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from jobs.commands.forget import FORGET_BASKETS
+from jobs.commands.deletion_of_person import FORGET_BASKETS
 from jobs.warehouse.connection import Connection
 
 EXAMPLES = 30
