@@ -3,12 +3,9 @@
 A respelling is, for example, an id in lower case.
 """
 
-from jobs.loading.source_report import ItemMatches, Respelling
+from jobs.loading.source_report import EXAMPLE_LENGTH, EXAMPLES_LISTED, ItemMatches, Respelling
 from jobs.loading.staging_rules import ReadingRule
 from jobs.warehouse.connection import Connection, count_rows, literal
-
-EXAMPLES_LISTED = 5
-"""The most examples that a report lists of one kind of values."""
 
 RESPELLINGS = {
     "without leading zeros": "coalesce(nullif(ltrim({id}, '0'), ''), {id})",
@@ -88,7 +85,7 @@ def match_event_items(
     ids, rows, known_ids, known_rows = counts or (0, 0, 0, 0)
     unknown = dict(
         connection.execute(
-            f"select left(item_id, 80), row_count from item_ids_of_events where not is_known "
+            f"select left(item_id, {EXAMPLE_LENGTH}), row_count from item_ids_of_events where not is_known "
             f"order by row_count desc, item_id limit {EXAMPLES_LISTED}"
         ).fetchall()
     )

@@ -5,6 +5,11 @@ from typing import Any
 
 from jobs.loading.attributes import AttributeChoice
 
+EXAMPLES_LISTED = 5
+"""The most examples that a report lists of one kind of values."""
+EXAMPLE_LENGTH = 80
+"""The most characters of a value that a report shows."""
+
 
 @dataclass(frozen=True)
 class ColumnReport:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from jobs.errors import UsageError
-from jobs.loading.report import sampled_relation_sql
+from jobs.loading.row_samples import sampled_relation_sql
 from jobs.loading.values_as_text import time_read_by_formats_sql
 from jobs.warehouse.connection import Connection, count_rows, literal
 from jobs.warehouse.dbt_macros import dbt_macros

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jobs.cli import main
-from jobs.loading import report as report_module
+from jobs.loading import row_samples
 from jobs.loading.report_text import report_lines, report_warnings, share_text
 from jobs.loading.source_report import ColumnReport, ItemMatches, SourceReport
 from jobs.warehouse.connection import connect
@@ -229,8 +229,8 @@ def test_a_check_of_a_file_that_cannot_be_read_says_why(load):
 
 
 def test_of_very_many_rows_a_sample_is_read(load, monkeypatch):
-    monkeypatch.setattr(report_module, "EXACT_ROWS", 20_000)
-    monkeypatch.setattr(report_module, "SAMPLE_ROWS", 20_000)
+    monkeypatch.setattr(row_samples, "EXACT_ROWS", 20_000)
+    monkeypatch.setattr(row_samples, "SAMPLE_ROWS", 20_000)
     lines = (f"v{n % 100},a,{'2026-01-01' if n % 2 else 'soon'} ,view,u{n}\n" for n in range(60_000))
     report = load.report("events", "--events", load.write("e.csv", HEADER + "".join(lines)))
     times = report["columns"]["event_at"]
