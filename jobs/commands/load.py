@@ -20,13 +20,8 @@ from jobs.loading.feed_settings import Feed
 from jobs.loading.files_to_load import FilesToLoad, find_files_to_load
 from jobs.loading.item_and_visitor_rows import latest_row_rules
 from jobs.loading.item_withdrawals import ItemWithdrawal
-from jobs.loading.large_file_appends import (
-    FilesChangedError,
-    append_directly,
-    can_append_directly,
-    file_sizes_of_source,
-    hash_source_rows,
-)
+from jobs.loading.large_file_appends import FilesChangedError, append_directly
+from jobs.loading.large_file_hashes import can_append_directly, file_sizes_of_source, hash_source_rows
 from jobs.loading.loaded_at_clock import LoadedAtClock
 from jobs.loading.loaded_files import record_loaded_file, record_modification_time
 from jobs.loading.raw_rows import append_arrivals

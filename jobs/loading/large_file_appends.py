@@ -1,46 +1,31 @@
 """Appends events of large files to ``raw.events`` straight from the files, without a temporary copy of the rows.
 
 The rows of other sources go into temporary tables first, where they are compared with the rows of the raw tables. Here
-the files are read twice instead. The first time, only a hash of each row is kept; the hashes tell which rows may repeat
-others. The second time, all other rows go into the table at once. That is faster, because it costs many times more to
-write rows than to read them.
+the files are read twice instead. The first time, ``large_file_hashes`` keeps only a hash of each row; the hashes tell
+which rows may repeat others. The second time, all other rows go into the table at once. That is faster, because it
+costs many times more to write rows than to read them.
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 from jobs.errors import NextmartError
-from jobs.loading.arrivals import (
-    Arrivals,
-    DirectAppendFile,
-    create_unreadable_rows_table,
-    missing_time_format_notes,
-    require_rows,
-    suspicious_row_notes,
-)
-from jobs.loading.file_listing import find_source_files
-from jobs.loading.mapped_rows import mapped_query
+from jobs.loading.arrivals import Arrivals, DirectAppendFile, suspicious_row_notes
 from jobs.loading.mapping import TABLE_COLUMNS
-from jobs.loading.readable_rows import read_readable_rows
-from jobs.loading.relations import FileRelation
-from jobs.loading.row_hashes import EVENT_COLUMNS, ID_HASH, ROW_HASH, VALUES_HASH, fill_possible_repeat_hashes
-from jobs.loading.sources import LoadSource
-from jobs.loading.suspicions import decimal_id_notes
-from jobs.loading.time_formats import require_valid_formats
-from jobs.loading.values_as_text import TIME_COLUMNS
+from jobs.loading.row_hashes import (
+    EVENT_COLUMNS,
+    ID_HASH,
+    ROW_HASH,
+    fill_possible_repeat_hashes,
+    is_possible_repeat_sql,
+    possible_repeats_sql,
+)
 from jobs.warehouse.connection import Connection, count_rows, literal
-from jobs.warehouse.warehouse_tables import is_warehouse_table
 
-MIN_DIRECT_APPEND_BYTES: Final = 8 << 20
-"""The least size of files, in bytes, that are appended directly; smaller ones gain nothing by it."""
 MAX_POSSIBLE_REPEAT_SHARE: Final = 0.05
 """If a larger share of the rows may repeat others by the hash of their id alone, a hash of the whole row is used."""
-
-IS_POSSIBLE_REPEAT: Final = "{row_hash} in (select row_hash from possible_repeat_hashes)"
 
 CREATE_SINGLE_EVENTS = """
     -- Each event among the possible repeats once, with the first file that has it
@@ -48,13 +33,16 @@ CREATE_SINGLE_EVENTS = """
     select min(file_number) as file_number, count(*) as row_count, {columns} from possible_repeats group by {columns}
 """
 CREATE_LOADED_EVENTS = """
+    -- The single events that raw.events has already
     create or replace temp table {table} as
     select single_events.* from single_events semi join (from raw.events where {is_possible_repeat}) as known on {same}
 """
 CREATE_NEW_EVENTS = """
+    -- The single events that raw.events lacks
     create or replace temp table new_events as select * from single_events anti join {known} as known on {same}
 """
 CREATE_APPENDED_EVENTS = """
+    -- All events of the files, each once: those that this load has appended, and those that raw.events had before
     create or replace temp view {relation} as
     select {columns} from raw.events where loaded_at = {loaded_at}::timestamptz
     union all select {columns} from {known}
@@ -63,107 +51,6 @@ CREATE_APPENDED_EVENTS = """
 
 class FilesChangedError(NextmartError):
     """A file had other rows when it was read the second time than when its rows were hashed."""
-
-
-def can_append_directly(connection: Connection, table: str, file_sizes: Iterable[int]) -> bool:
-    """Tell whether the rows of files can go straight into their raw table.
-
-    Only the rows of large files of events can, and only if ``raw.events`` is nextmart's own table and not a user's.
-
-    Parameters
-    ----------
-    table : str
-        ``events``, ``items``, ``visitors`` or ``impressions``.
-    file_sizes : iterable of int
-        The sizes of the files, in bytes; empty for a table of an attached database.
-    """
-    file_sizes = list(file_sizes)
-    if (
-        table != "events"
-        or not file_sizes
-        or sum(file_sizes) < MIN_DIRECT_APPEND_BYTES
-        or not is_warehouse_table(connection, "raw", "events")
-    ):
-        return False
-    # a user's own table may have other types, and a value of another type has another hash than its text
-    types = {row[0]: row[1] for row in connection.execute("describe raw.events").fetchall()}
-    return all(types.get(name) == "VARCHAR" for name in TABLE_COLUMNS["events"])
-
-
-def file_sizes_of_source(connection: Connection, source: LoadSource) -> list[int]:
-    """Return the sizes of a source's files in bytes; an empty list if it is a table, or its files can't be found."""
-    try:
-        files = find_source_files(connection, source)
-    except NextmartError:
-        return []  # the error is reported when the files are read
-    return [Path(file.path).stat().st_size for file in files if Path(file.path).is_file()]
-
-
-def hash_source_rows(
-    connection: Connection, source: LoadSource, temp_name_prefix: str, copies_stack: ExitStack
-) -> Arrivals:
-    """Read a hash of each row of a source of events; the rows stay in the files until ``append_directly``.
-
-    No transaction may be open when this is called: files that DuckDB refuses are read a second time, without the rows
-    that can't be read.
-
-    Parameters
-    ----------
-    temp_name_prefix : str
-        The beginning of the names of temporary tables and views for these rows.
-    copies_stack : ExitStack
-        Deletes, when it is closed, the copies of files that DuckDB can't read as they are.
-
-    Raises
-    ------
-    UsageError, NextmartError
-        As ``read_source``.
-    """
-    require_valid_formats(connection, source.time_formats)
-
-    def hash_rows(source_with_preset: LoadSource, file_relation: FileRelation) -> Arrivals:
-        return _hash_rows(connection, source_with_preset, file_relation, temp_name_prefix)
-
-    return read_readable_rows(connection, source, hash_rows, copies_stack)
-
-
-def _hash_rows(
-    connection: Connection, source: LoadSource, file_relation: FileRelation, temp_name_prefix: str
-) -> Arrivals:
-    """Put a hash of each row of a source's files into a temporary table."""
-    selection = mapped_query(connection, source, file_relation)
-    row_hash, possible_repeats_sql = VALUES_HASH, _possible_repeats_sql(selection.sql, VALUES_HASH)
-    if "event_id" in selection.given_columns:
-        # the condition names columns of the files, so that DuckDB reads the other columns only of possible repeats
-        is_possible_repeat = IS_POSSIBLE_REPEAT.format(row_hash=f"hash({selection.text_sql_of_column['event_id']})")
-        row_hash, possible_repeats_sql = ID_HASH, selection.sql_with_condition(is_possible_repeat)
-    hashes = f"{temp_name_prefix}_hashes"
-    flag = ", time_is_unread" if selection.has_time_formats else ""
-    connection.execute(
-        f"create or replace temp table {hashes} as select {row_hash} as row_hash{flag} from ({selection.sql})"
-    )
-    read_count = count_rows(connection, hashes)
-    require_rows(source, read_count)
-    connection.execute(f"create or replace temp view incoming as {selection.sql}")
-    notes = decimal_id_notes(connection, selection.mapped_value_types)
-    if flag and count_rows(connection, f"{hashes} where time_is_unread"):
-        notes += missing_time_format_notes(connection, "incoming", TIME_COLUMNS[source.table])
-    return Arrivals(
-        source,
-        temp_name_prefix,
-        read_count,
-        read_count,
-        selection.given_columns,
-        notes=tuple(f"{source.path}: {note}" for note in notes),
-        unreadable_relation=create_unreadable_rows_table(
-            connection, source, file_relation, f"{temp_name_prefix}_unreadable"
-        ),
-        unreadable_count=file_relation.unreadable_row_count,
-        unreadable_examples=file_relation.unreadable_row_examples,
-        direct_append_files=(
-            DirectAppendFile(selection.sql, row_hash, hashes, possible_repeats_sql, file_relation.is_parquet),
-        ),
-    )
 
 
 def append_directly(
@@ -191,42 +78,44 @@ def append_directly(
         If DuckDB refuses a value that ``hash_source_rows`` did not read.
     """
     has_loaded_events = count_rows(connection, "(from raw.events limit 1)") > 0
-    row_hash, possible_repeat_count = _find_possible_repeats(connection, arrivals, has_loaded_events=has_loaded_events)
+    row_hash_sql, possible_repeat_count = _find_possible_repeats(
+        connection, arrivals, has_loaded_events=has_loaded_events
+    )
     known = f"{arrivals.relation}_known"
     new_events = _split_loaded_from_new_rows(
         connection,
         arrivals.direct_append_files,
-        row_hash,
+        row_hash_sql,
         has_loaded_events=has_loaded_events,
         loaded_events_table=known,
     )
-    where = f"where not ({IS_POSSIBLE_REPEAT.format(row_hash=row_hash)})" if possible_repeat_count else ""
-    loaded = [
+    where = f"where not ({is_possible_repeat_sql(row_hash_sql)})" if possible_repeat_count else ""
+    loaded_counts = [
         _insert_and_count(connection, f"select {EVENT_COLUMNS} from ({file.rows_sql}) {where}", loaded_at)
         for file in arrivals.direct_append_files
     ]
-    found = sum(loaded) + _single_number(connection, "select coalesce(sum(row_count), 0) from single_events")
-    if found != arrivals.read_count:
+    possible_repeats_read = _single_number(connection, "select coalesce(sum(row_count), 0) from single_events")
+    if sum(loaded_counts) + possible_repeats_read != arrivals.read_count:
         raise FilesChangedError(f"{arrivals.source.path} has changed while it was read; nothing was loaded")
     _insert_and_count(connection, f"select {EVENT_COLUMNS} from {new_events} order by file_number", loaded_at)
     by_file = f"select file_number, count(*) from {new_events} group by file_number"
     for file_number, count in connection.execute(by_file).fetchall():
-        loaded[file_number] += count
+        loaded_counts[file_number] += count
     relation = "raw.events"  # the table had no rows before, so all of them are from these files
     if has_loaded_events:
         relation = f"{arrivals.relation}_appended"
         appended = {"relation": relation, "known": known, "loaded_at": literal(loaded_at.isoformat())}
         connection.execute(CREATE_APPENDED_EVENTS.format(columns=EVENT_COLUMNS, **appended))
     connection.execute(f"create or replace temp view incoming as from {relation}")
-    rows_by_id = "single_events" if row_hash == ID_HASH else "incoming"  # both have all rows that share an event_id
+    rows_by_id = "single_events" if row_hash_sql == ID_HASH else "incoming"  # both have all rows that share an event_id
     notes = suspicious_row_notes(connection, arrivals.source, relation, arrivals.given_columns, dbt_vars, rows_by_id)
     return replace(
         arrivals,
         relation=relation,
-        count_without_repeats=sum(loaded) + count_rows(connection, known),
+        count_without_repeats=sum(loaded_counts) + count_rows(connection, known),
         notes=tuple(f"{arrivals.source.path}: {note}" for note in notes),
         direct_append_files=(),
-        loaded_row_counts_of_files=tuple(loaded),
+        loaded_row_counts_of_files=tuple(loaded_counts),
         visitor_and_item_ids_relation=_relation_for_counting_ids(arrivals.direct_append_files),
     )
 
@@ -254,15 +143,15 @@ def _find_possible_repeats(connection: Connection, arrivals: Arrivals, *, has_lo
     files = arrivals.direct_append_files
     hashes = " union all ".join(f"select row_hash from {file.hashes_table}" for file in files)
     kinds = {file.row_hash_sql for file in files}
-    row_hash, possible_repeat_count = ROW_HASH, 0
+    row_hash_sql, possible_repeat_count = ROW_HASH, 0
     if len(kinds) == 1:
-        (row_hash,) = kinds
+        (row_hash_sql,) = kinds
         possible_repeat_count = fill_possible_repeat_hashes(
-            connection, f"({hashes})", row_hash, has_loaded_events=has_loaded_events
+            connection, f"({hashes})", row_hash_sql, has_loaded_events=has_loaded_events
         )
-        if possible_repeat_count > MAX_POSSIBLE_REPEAT_SHARE * arrivals.read_count and row_hash == ID_HASH:
-            row_hash = ROW_HASH
-    if row_hash not in kinds:
+        if possible_repeat_count > MAX_POSSIBLE_REPEAT_SHARE * arrivals.read_count and row_hash_sql == ID_HASH:
+            row_hash_sql = ROW_HASH
+    if row_hash_sql not in kinds:  # the hashes are of different columns, or too many rows share the hash of their id
         for file in files:
             connection.execute(
                 f"create or replace temp table {file.hashes_table} as select {ROW_HASH} as row_hash from "
@@ -273,7 +162,7 @@ def _find_possible_repeats(connection: Connection, arrivals: Arrivals, *, has_lo
         )
     for file in files:
         connection.execute(f"drop table {file.hashes_table}")
-    return row_hash, possible_repeat_count
+    return row_hash_sql, possible_repeat_count
 
 
 def _split_loaded_from_new_rows(
@@ -291,9 +180,8 @@ def _split_loaded_from_new_rows(
 
     Returns
     -------
-    The temporary table with the others, which are new
+    Name of the temporary table with the others, which are new
     """
-    is_possible_repeat = IS_POSSIBLE_REPEAT.format(row_hash=row_hash_sql)
     connection.execute(
         f"create or replace temp table possible_repeats as select 0 as file_number, {EVENT_COLUMNS} from raw.events "
         "limit 0"
@@ -303,7 +191,7 @@ def _split_loaded_from_new_rows(
             possible_repeats = (
                 file.possible_repeats_sql
                 if row_hash_sql == file.row_hash_sql
-                else _possible_repeats_sql(file.rows_sql, row_hash_sql)
+                else possible_repeats_sql(file.rows_sql, row_hash_sql)
             )
             connection.execute(
                 f"insert into possible_repeats by name select {number} as file_number, {EVENT_COLUMNS} from "
@@ -316,23 +204,12 @@ def _split_loaded_from_new_rows(
         connection.execute(f"create or replace temp table {loaded_events_table} as from single_events limit 0")
         return "single_events"
     connection.execute(
-        CREATE_LOADED_EVENTS.format(table=loaded_events_table, is_possible_repeat=is_possible_repeat, same=same)
+        CREATE_LOADED_EVENTS.format(
+            table=loaded_events_table, is_possible_repeat=is_possible_repeat_sql(row_hash_sql), same=same
+        )
     )
     connection.execute(CREATE_NEW_EVENTS.format(known=loaded_events_table, same=same))
     return "new_events"
-
-
-def _possible_repeats_sql(mapped_rows_sql: str, row_hash_sql: str) -> str:
-    """Return a query of the mapped rows whose hashes are in the table ``possible_repeat_hashes``.
-
-    Parameters
-    ----------
-    mapped_rows_sql : str
-        Query of the mapped rows.
-    row_hash_sql : str
-        SQL of a row's hash.
-    """
-    return f"select * from ({mapped_rows_sql}) where {IS_POSSIBLE_REPEAT.format(row_hash=row_hash_sql)}"
 
 
 def _insert_and_count(connection: Connection, query: str, loaded_at: datetime) -> int:

@@ -95,3 +95,21 @@ def fill_possible_repeat_hashes(
     if not count_rows(connection, "possible_repeat_hashes"):
         return 0
     return count_rows(connection, f"{hashes_relation} where row_hash in (select row_hash from possible_repeat_hashes)")
+
+
+def is_possible_repeat_sql(row_hash_sql: str) -> str:
+    """Return the condition that the table ``possible_repeat_hashes`` has a row's hash, whose SQL is given."""
+    return f"{row_hash_sql} in (select row_hash from possible_repeat_hashes)"
+
+
+def possible_repeats_sql(mapped_rows_sql: str, row_hash_sql: str) -> str:
+    """Return a query of the mapped rows whose hashes are in the table ``possible_repeat_hashes``.
+
+    Parameters
+    ----------
+    mapped_rows_sql : str
+        Query of the mapped rows.
+    row_hash_sql : str
+        SQL of a row's hash.
+    """
+    return f"select * from ({mapped_rows_sql}) where {is_possible_repeat_sql(row_hash_sql)}"

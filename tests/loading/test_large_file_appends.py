@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jobs.commands.load import load, load_and_roll_back
 from jobs.dbt_vars import default_vars
 from jobs.errors import NextmartError
-from jobs.loading import large_file_appends, row_hashes
+from jobs.loading import large_file_appends, large_file_hashes, row_hashes
 from jobs.loading.feed_settings import read_feeds
 from jobs.loading.large_file_appends import append_directly
 from jobs.loading.sources import LoadRules, LoadSource, ReadOptions
@@ -93,7 +93,7 @@ def test_both_ways_give_the_same_rows_counts_and_reports(
     clicks = feed(tmp_path, time_format="%d/%m/%Y" if has_formats else [])
     outcomes = []
     for direct_bytes in (0, 1 << 40):
-        monkeypatch.setattr(large_file_appends, "MIN_DIRECT_APPEND_BYTES", direct_bytes)
+        monkeypatch.setattr(large_file_hashes, "MIN_DIRECT_APPEND_BYTES", direct_bytes)
         emptied(warehouse)
         if few == 1:
             loaded(warehouse, write(tmp_path / "known.txt", known))
@@ -102,7 +102,7 @@ def test_both_ways_give_the_same_rows_counts_and_reports(
     assert outcomes[0] == outcomes[1]
     # again, nothing is new
     warehouse.execute("delete from raw.loaded_files")
-    monkeypatch.setattr(large_file_appends, "MIN_DIRECT_APPEND_BYTES", 0)
+    monkeypatch.setattr(large_file_hashes, "MIN_DIRECT_APPEND_BYTES", 0)
     assert loaded(warehouse, clicks)["events"]["loaded"] == 0
 
 
@@ -118,7 +118,7 @@ def is_direct(monkeypatch):
         appended.append(arrivals.source.path)
         return append_directly(connection, arrivals, *arguments)
 
-    monkeypatch.setattr(large_file_appends, "MIN_DIRECT_APPEND_BYTES", 0)
+    monkeypatch.setattr(large_file_hashes, "MIN_DIRECT_APPEND_BYTES", 0)
     monkeypatch.setattr("jobs.commands.load.append_directly", append)
     return appended
 
@@ -136,7 +136,7 @@ def test_files_of_a_command_line_are_appended_directly_to_a_table_of_text(connec
     ):
         with duckdb.connect() as other:
             other.execute(f"create schema raw; {others}")
-            assert not large_file_appends.can_append_directly(other, "events", [1])
+            assert not large_file_hashes.can_append_directly(other, "events", [1])
 
 
 def test_parquet_files_of_two_types_are_one_batch(connection, tmp_path, capsys, is_direct):
