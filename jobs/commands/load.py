@@ -1,42 +1,36 @@
 """`nextmart load`: append the new rows of files to the raw tables; known rows are not added again."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
-from itertools import count
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from jobs.commands.load_notes import say_notes, say_once
-from jobs.errors import NextmartError
-from jobs.loading.arrivals import Arrivals, read_source
-from jobs.loading.attributes import AttributeHints, missing_attributes, require_no_missing_attributes
-from jobs.loading.feed_files import find_feed_files
-from jobs.loading.feed_rows import RowBatch, feed_message, name_feed_in_errors, read_feed_files, row_counts_of_files
+from jobs.commands.load_notes import say_feed_note
+from jobs.commands.load_reading import read_sources
+from jobs.commands.load_record import add_feeds_to_record, add_source_entries_to_record, source_entry
+from jobs.loading.feed_rows import RowBatch, name_feed_in_errors, row_counts_of_files
 from jobs.loading.feed_settings import Feed
-from jobs.loading.files_to_load import FilesToLoad, find_files_to_load
+from jobs.loading.files_to_load import FilesToLoad
 from jobs.loading.item_and_visitor_rows import latest_row_rules
 from jobs.loading.item_withdrawals import ItemWithdrawal
 from jobs.loading.large_file_appends import FilesChangedError, append_directly
-from jobs.loading.large_file_hashes import can_append_directly, file_sizes_of_source, hash_source_rows
 from jobs.loading.loaded_at_clock import LoadedAtClock
 from jobs.loading.loaded_files import record_loaded_file, record_modification_time
 from jobs.loading.raw_rows import append_arrivals
 from jobs.loading.report import make_source_report
-from jobs.loading.report_text import report_warnings
 from jobs.loading.source_report import SourceReport
 from jobs.loading.sources import LoadRules, LoadSource
 from jobs.loading.staging_rules import staging_rules
-from jobs.progress import without_control_characters
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, prepare_within_transaction, rolled_back_transaction, transaction
 from jobs.warehouse.job_runs import JobRun
 
-ROW_COUNT_NAMES = ("read", "repeated", "known", "loaded", "unreadable")
-"""The names of the row counts that :func:`append_arrivals` returns for a source."""
+
+class DirectAppendError(Exception):
+    """Rows could not be appended straight from their files, without a temporary table between."""
 
 
 def load(
@@ -58,6 +52,28 @@ def load(
     return _load_in_transaction(transaction, connection, sources, run_record, load_rules)
 
 
+def load_and_roll_back(
+    connection: Connection, sources: Sequence[LoadSource | Feed], load_rules: LoadRules
+) -> tuple[JobRun, list[SourceReport]]:
+    """Do what ``load`` does and roll it back: the warehouse stays unchanged, and the run is not recorded.
+
+    Returns
+    -------
+    The counts of a load, and a report for each source
+    """
+    run_record = JobRun(run_id="check", job="load", started_at=now())
+
+    @contextmanager
+    def begin_transaction(connection: Connection) -> Iterator[None]:
+        with rolled_back_transaction(connection):
+            prepare_within_transaction(connection)
+            yield
+
+    reports = _load_in_transaction(begin_transaction, connection, sources, run_record, load_rules)
+    run_record.status = "checked" if all(report.usable_row_count for report in reports) else "unusable"
+    return run_record, reports
+
+
 def _load_in_transaction(
     begin_transaction: Callable[[Connection], AbstractContextManager[None]],
     connection: Connection,
@@ -75,7 +91,7 @@ def _load_in_transaction(
     printed_notes: set[tuple[str, str]] = set()
 
     def read_and_append(copies_stack: ExitStack | None) -> list[SourceReport]:
-        files_to_load_of_feeds, batches = _read_sources(connection, sources, load_rules, printed_notes, copies_stack)
+        files_to_load_of_feeds, batches = read_sources(connection, sources, load_rules, printed_notes, copies_stack)
         with begin_transaction(connection):
             return _append_and_record(
                 connection, files_to_load_of_feeds, batches, run_record, load_rules, printed_notes
@@ -102,135 +118,10 @@ def _append_and_record(
     for each in files_to_load_of_feeds:
         for file_on_disk in each.rewritten_unchanged_files:
             record_modification_time(connection, each.feed.name, file_on_disk)
-    _add_feeds_to_record(files_to_load_of_feeds, run_record)
+    add_feeds_to_record(files_to_load_of_feeds, run_record)
     if not batches:
         run_record.status = "unchanged"
     return reports
-
-
-class DirectAppendError(Exception):
-    """Rows could not be appended straight from their files, without a temporary table between."""
-
-
-def load_and_roll_back(
-    connection: Connection, sources: Sequence[LoadSource | Feed], load_rules: LoadRules
-) -> tuple[JobRun, list[SourceReport]]:
-    """Do what ``load`` does and roll it back: the warehouse stays unchanged, and the run is not recorded.
-
-    Returns
-    -------
-    The counts of a load, and a report for each source
-    """
-    run_record = JobRun(run_id="check", job="load", started_at=now())
-
-    @contextmanager
-    def begin_transaction(connection: Connection) -> Iterator[None]:
-        with rolled_back_transaction(connection):
-            prepare_within_transaction(connection)
-            yield
-
-    reports = _load_in_transaction(begin_transaction, connection, sources, run_record, load_rules)
-    run_record.status = "checked" if all(report.usable_row_count for report in reports) else "unusable"
-    return run_record, reports
-
-
-def _read_sources(
-    connection: Connection,
-    sources: Sequence[LoadSource | Feed],
-    load_rules: LoadRules,
-    printed_notes: set[tuple[str, str]],
-    copies_stack: ExitStack | None = None,
-) -> tuple[list[FilesToLoad], list[RowBatch]]:
-    """Read the files of all sources into temporary tables, and print notes and warnings about their rows.
-
-    Parameters
-    ----------
-    printed_notes : set of (table, text)
-        What was printed already; what is printed now is added.
-    copies_stack : ExitStack, optional
-        If given, large files of events are not read into temporary tables: their rows are appended from the files
-        later. The stack then keeps the copies of those files that DuckDB can't read as they are.
-
-    Raises
-    ------
-    NextmartError
-        If a file can't be read, or a required feed has no new file with rows.
-    """
-    known_attributes: list[tuple[str, str]] = []
-    paths_of_events = _paths_loaded_as_events(sources)
-
-    large_feeds: set[str | None] = set()
-
-    def read_rows(source: LoadSource, temp_table: str) -> Arrivals:
-        if copies_stack is not None:
-            is_large = source.feed_name in large_feeds
-            if source.feed_name is None:
-                is_large = can_append_directly(connection, source.table, file_sizes_of_source(connection, source))
-            if is_large:
-                return hash_source_rows(connection, source, temp_table, copies_stack)
-        spellings = {name.lower(): name for table, name in known_attributes if table == source.table}
-        attribute_hints = AttributeHints(spellings, rows_are_also_events=Path(source.path).resolve() in paths_of_events)
-        arrivals = read_source(connection, source, load_rules.dbt_vars, temp_table, attribute_hints=attribute_hints)
-        known_attributes.extend((source.table, name) for name in arrivals.attribute_choice.column_of_attribute)
-        return arrivals
-
-    relations = (f"arrived_rows_{number}" for number in count())
-    batches = [RowBatch(read_rows(source, next(relations))) for source in sources if isinstance(source, LoadSource)]
-    require_no_missing_attributes([batch.arrivals.attribute_choice for batch in batches if batch.arrivals])
-    # feeds of items come first, so that the items of events are looked up in the newest catalogue
-    order = ("items", "events", "visitors", "impressions")
-    feeds = sorted(
-        (source for source in sources if isinstance(source, Feed)), key=lambda feed: order.index(feed.settings.kind)
-    )
-    files_to_load_of_feeds = [find_files_to_load(connection, feed) for feed in feeds]
-    for each in files_to_load_of_feeds:
-        for note in each.notes:
-            say_once(without_control_characters(feed_message(each.feed, note)), printed_notes)
-        _require_rows_of_required_feed(each, has_rows=bool(each.files or each.feed.attached_table))
-        if can_append_directly(
-            connection, each.feed.settings.kind, [file_on_disk.size_bytes for file_on_disk in each.files]
-        ):
-            large_feeds.add(each.feed.name)
-    for each in files_to_load_of_feeds:
-        of_feed = read_feed_files(connection, each, read_rows, relations)
-        _require_rows_of_required_feed(each, has_rows=any(batch.arrivals for batch in of_feed))
-        for name in missing_attributes([batch.arrivals.attribute_choice for batch in of_feed if batch.arrivals]):
-            say_once(
-                without_control_characters(
-                    feed_message(each.feed, f"attributes: the new files have no column '{name}'")
-                ),
-                printed_notes,
-            )
-        batches += of_feed
-    for batch in batches:
-        say_notes(batch, printed_notes)
-    return files_to_load_of_feeds, batches
-
-
-def _paths_loaded_as_events(sources: Sequence[LoadSource | Feed]) -> set[Path]:
-    """Return the absolute paths of all files that are loaded as events, including files of feeds loaded before."""
-    paths: list[str] = []
-    for source in sources:
-        if isinstance(source, LoadSource):
-            paths += [source.path] if source.table == "events" else []
-        elif source.settings.kind == "events":
-            paths += (
-                [source.attached_table] if source.attached_table else [file.path for file in find_feed_files(source)]
-            )
-    return {Path(path).resolve() for path in paths}
-
-
-def _require_rows_of_required_feed(files_to_load: FilesToLoad, *, has_rows: bool) -> None:
-    """Raise an error if a feed with ``required = true`` has no new rows."""
-    if files_to_load.feed.settings.required and not has_rows:
-        reason = "its table has no rows" if files_to_load.feed.attached_table else "its new files have no rows"
-        if files_to_load.notes and not files_to_load.files:
-            reason = files_to_load.notes[-1]
-        raise NextmartError(
-            feed_message(
-                files_to_load.feed, f"{reason}. The feed says required = true, so nothing was loaded of any feed."
-            )
-        )
 
 
 def _append_batches(
@@ -280,14 +171,14 @@ def _append_batches(
                 match_loaded_events=later <= {"visitors", "impressions"},
             )
             reports.append(replace(report, attribute_choice=arrivals.attribute_choice))
-            source_entries.append(_source_entry(batch, arrivals, counts, reports[-1]))
+            source_entries.append(source_entry(batch, arrivals, counts, reports[-1]))
         if batch.feed:
             per_file = row_counts_of_files(connection, batch, counts, loaded_at)
             for part, numbers in zip(batch.files, per_file, strict=True):
                 record_loaded_file(
                     connection, batch.feed.name, part.file_on_disk, batch.feed.definition, numbers, loaded_at
                 )
-    _add_source_entries_to_record(run_record, source_entries, has_feeds=any(batch.feed for batch in batches))
+    add_source_entries_to_record(run_record, source_entries, has_feeds=any(batch.feed for batch in batches))
     if item_withdrawal:
         _withdraw_unlisted_items(
             item_withdrawal, batches, source_entries, run_record, load_rules, times.next_loaded_at()
@@ -319,41 +210,8 @@ def _append_rows_still_in_files(
     except (duckdb.Error, FilesChangedError) as error:
         raise DirectAppendError from error
     for note in appended.notes:
-        say_once(without_control_characters(feed_message(batch.feed, note) if batch.feed else note), printed_notes)
+        say_feed_note(batch.feed, note, printed_notes)
     return replace(batch, arrivals=appended)
-
-
-def _source_entry(
-    batch: RowBatch, arrived_rows: Arrivals, row_counts: Mapping[str, int], report: SourceReport
-) -> dict[str, Any]:
-    """Return a source's entry for the run's record: its table, file, counts and report, and the feed's files."""
-    described = report.as_dictionary() | {"warnings": report_warnings(report)}
-    entry = {"table": arrived_rows.source.table, "file": arrived_rows.source.path, **row_counts, "report": described}
-    if batch.feed:
-        entry |= {"feed": batch.feed.name, "parts": [part.file_on_disk.feed_file.masked_path for part in batch.files]}
-    return entry
-
-
-def _add_source_entries_to_record(
-    run_record: JobRun, source_entries: Sequence[dict[str, Any]], *, has_feeds: bool
-) -> None:
-    """Add the row counts of the load to the run's record, summed by raw table.
-
-    The entry of each source is added too if the load has feeds, or several sources for one table. Otherwise only the
-    report of each source is added.
-    """
-    for entry in source_entries:
-        sums = run_record.detail.setdefault(entry["table"], {})
-        for name in ROW_COUNT_NAMES:
-            if name in entry:
-                sums[name] = sums.get(name, 0) + entry[name]
-        run_record.rows_in += entry["read"]
-        run_record.rows_out += entry["loaded"]
-    if has_feeds or len(source_entries) > len(run_record.detail):
-        run_record.detail["files"] = source_entries
-    else:
-        for entry in source_entries:
-            run_record.detail[entry["table"]]["report"] = entry["report"]
 
 
 def _withdraw_unlisted_items(
@@ -371,15 +229,3 @@ def _withdraw_unlisted_items(
     run_record.detail["items"]["withdrawn"] = withdrawn
     if feed:
         next(entry for entry in reversed(source_entries) if entry.get("feed") == feed.name)["withdrawn"] = withdrawn
-
-
-def _add_feeds_to_record(files_to_load_of_feeds: Sequence[FilesToLoad], run_record: JobRun) -> None:
-    """Add the result of each feed to the detail of the run's record."""
-    if files_to_load_of_feeds:
-        run_record.detail["feeds"] = {
-            each.feed.name: {
-                "files": [file_on_disk.feed_file.masked_path for file_on_disk in each.files],
-                "notes": list(each.notes),
-            }
-            for each in files_to_load_of_feeds
-        }

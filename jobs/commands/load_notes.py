@@ -1,6 +1,7 @@
 """Prints notes on feeds and their rows while `nextmart load` runs; the same note is printed once."""
 
-from jobs.loading.feed_rows import RowBatch
+from jobs.loading.feed_rows import RowBatch, feed_message
+from jobs.loading.feed_settings import Feed
 from jobs.progress import say, without_control_characters
 
 UNREADABLE_EXAMPLES = 5
@@ -32,6 +33,11 @@ def say_notes(batch: RowBatch, printed_notes: set[tuple[str, str]]) -> None:
             printed_notes,
             arrivals.source.table,
         )
+
+
+def say_feed_note(feed: Feed | None, note: str, printed_notes: set[tuple[str, str]]) -> None:
+    """Print a note on a source, with the name of its feed if it has one, unless it was printed before."""
+    say_once(without_control_characters(feed_message(feed, note) if feed else note), printed_notes)
 
 
 def say_once(text: str, printed_notes: set[tuple[str, str]], table: str = "") -> None:
