@@ -9,7 +9,7 @@ from collections.abc import Container
 from jobs.commands.person import Person
 from jobs.commands.rows_of_person import relation_types_by_name, table_or_empty_relation
 from jobs.warehouse.clock import now
-from jobs.warehouse.connection import SCHEMAS, Connection, quoted_name
+from jobs.warehouse.connection import SCHEMAS, Connection, execute_and_fetch_number, quoted_name
 from jobs.warehouse.dbt_macros import dbt_macros
 
 SELECT_TABLES_WITH_VISITORS = """
@@ -157,26 +157,26 @@ def delete_collected_rows(connection: Connection, person: Person, withdrawn_row_
     """
     relation_types = relation_types_by_name(connection)
     checked_events = table_or_empty_relation("staging.checked_events", relation_types)
-    batch_id = _execute_and_fetch_number(connection, SELECT_NEXT_BATCH_ID.format(events=checked_events))
+    batch_id = execute_and_fetch_number(connection, SELECT_NEXT_BATCH_ID.format(events=checked_events))
     deleted = {}
     if relation_types["raw.events"] != "VIEW":
-        deleted["raw.events"] = _execute_and_fetch_number(
+        deleted["raw.events"] = execute_and_fetch_number(
             connection, "delete from raw.events where rowid in (select raw_row_id from forgotten_arrivals)"
         )
-    if count := _execute_and_fetch_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id}):
+    if count := execute_and_fetch_number(connection, DELETE_UNREADABLE_ROWS, {"id": person.id}):
         deleted["raw.unreadable_rows"] = count
     visitor_id_sql = dbt_macros("dialect.sql").blank_as_null("visitor_id")
     for table in TABLES_OF_DEVICES:
         if relation_types.get(table) == "BASE TABLE":
             statement = f"delete from {table} where {visitor_id_sql} in (from devices)"
-            if count := _execute_and_fetch_number(connection, statement):
+            if count := execute_and_fetch_number(connection, statement):
                 deleted[table] = count
     if "sessions.baskets" in relation_types:
         connection.execute(FORGET_BASKETS)
     tables = connection.execute(SELECT_TABLES_WITH_VISITORS, {"schemas": SCHEMAS}).fetchall()
     for schema, table in tables:
         relation = f"{schema}.{quoted_name(table)}"
-        deleted[f"{schema}.{table}"] = _execute_and_fetch_number(
+        deleted[f"{schema}.{table}"] = execute_and_fetch_number(
             connection, f"delete from {relation} where visitor_id in (from concerned_visitors)"
         )
     if "staging.checked_events" in relation_types:
@@ -217,7 +217,7 @@ def _delete_checked_events(connection: Connection, batch_id: int, existing_relat
             first_come_order=macros.event_arrival_sort_keys("raw_row ->> 'event_at'"),
         )
     )
-    deleted_row_count = _execute_and_fetch_number(connection, DELETE_EVENTS)
+    deleted_row_count = execute_and_fetch_number(connection, DELETE_EVENTS)
     connection.execute(KEEP_NEXT_ROWS, {"batch_id": batch_id})
     connection.execute(REPROCESS_SHARED_DEVICES, {"batch_id": batch_id})
     connection.execute(CREATE_UNSHARED_SESSIONS)
@@ -226,11 +226,3 @@ def _delete_checked_events(connection: Connection, batch_id: int, existing_relat
         if table in existing_relations:
             connection.execute(f"delete from {table} where source_session_id in (from unshared_sessions)")
     return deleted_row_count
-
-
-def _execute_and_fetch_number(
-    connection: Connection, statement: str, bound_values: dict[str, str] | None = None
-) -> int:
-    """Execute a statement and return its single number; for a delete, that is the number of deleted rows."""
-    number = connection.execute(statement, bound_values).fetchone()
-    return int(number[0]) if number else 0

@@ -7,7 +7,7 @@ from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.batching import TextToEmbed, cut_to_token_limit
 from jobs.embedding.provider import Provider
 from jobs.embedding.stored_vectors import store_failures
-from jobs.warehouse.connection import Connection
+from jobs.warehouse.connection import Connection, count_rows
 from jobs.warehouse.job_runs import JobRun
 
 PORTION_SIZE = 20_000  # number of texts that are read into memory at once
@@ -107,8 +107,7 @@ def stage_missing_texts(connection: Connection, missing_texts_query: MissingText
     connection.execute(
         STAGE_MISSING_TEXTS.format(texts=missing_texts_query.texts_relation), missing_texts_query.bound_values()
     )
-    row = connection.execute("select count(*) from embedding_backlog").fetchone()
-    return int(row[0]) if row else 0
+    return count_rows(connection, "embedding_backlog")
 
 
 def read_staged_portions(connection: Connection, portion_size: int = PORTION_SIZE) -> Iterator[list[tuple[str, str]]]:

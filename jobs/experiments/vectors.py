@@ -9,7 +9,7 @@ from jobs.errors import NextmartError
 from jobs.experiments.spec import ModelVariant
 from jobs.orchestration.run_job import run_job
 from jobs.settings import Settings
-from jobs.warehouse.connection import Connection
+from jobs.warehouse.connection import Connection, execute_and_fetch_number
 from jobs.warehouse.dbt_macros import dbt_macros
 from jobs.warehouse.reading import read_embeddings
 
@@ -133,10 +133,9 @@ def _buy_vectors(
 
 def _count_missing_vectors(connection: Connection, embedding_model: EmbeddingModel, texts_table: str) -> int:
     """Return how many texts of a table have no vector of an embedding model yet."""
-    count = connection.execute(
-        COUNT_MISSING_VECTORS.format(texts=texts_table), embedding_model.values_of_key_columns
-    ).fetchone()
-    return int(count[0]) if count else 0
+    return execute_and_fetch_number(
+        connection, COUNT_MISSING_VECTORS.format(texts=texts_table), embedding_model.values_of_key_columns
+    )
 
 
 def _read_item_vectors(

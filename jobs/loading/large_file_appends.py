@@ -22,7 +22,7 @@ from jobs.loading.row_hashes import (
     is_possible_repeat_sql,
     possible_repeats_sql,
 )
-from jobs.warehouse.connection import Connection, count_rows, literal
+from jobs.warehouse.connection import Connection, count_rows, execute_and_fetch_number, literal
 
 MAX_POSSIBLE_REPEAT_SHARE: Final = 0.05
 """If a larger share of the rows may repeat others by the hash of their id alone, a hash of the whole row is used."""
@@ -94,7 +94,9 @@ def append_directly(
         _insert_and_count(connection, f"select {EVENT_COLUMNS} from ({file.rows_sql}) {where}", loaded_at)
         for file in arrivals.direct_append_files
     ]
-    possible_repeats_read = _single_number(connection, "select coalesce(sum(row_count), 0) from single_events")
+    possible_repeats_read = execute_and_fetch_number(
+        connection, "select coalesce(sum(row_count), 0) from single_events"
+    )
     if sum(loaded_counts) + possible_repeats_read != arrivals.read_count:
         raise FilesChangedError(f"{arrivals.source.path} has changed while it was read; nothing was loaded")
     _insert_and_count(connection, f"select {EVENT_COLUMNS} from {new_events} order by file_number", loaded_at)
@@ -214,12 +216,5 @@ def _split_loaded_from_new_rows(
 
 def _insert_and_count(connection: Connection, query: str, loaded_at: datetime) -> int:
     """Append the rows of a query to ``raw.events``, and return their number."""
-    return _single_number(
-        connection, f"insert into raw.events by name select *, $loaded_at as loaded_at from ({query})", loaded_at
-    )
-
-
-def _single_number(connection: Connection, sql: str, loaded_at: datetime | None = None) -> int:
-    """Execute a statement, and return the one number of its result; ``loaded_at`` is its parameter, if it has one."""
-    row = connection.execute(sql, {"loaded_at": loaded_at} if loaded_at else None).fetchone()
-    return int(row[0]) if row else 0
+    statement = f"insert into raw.events by name select *, $loaded_at as loaded_at from ({query})"
+    return execute_and_fetch_number(connection, statement, {"loaded_at": loaded_at})

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from jobs.placements.placement import Placement, VisitorGroupRules
-from jobs.warehouse.connection import Connection, count_rows
+from jobs.warehouse.connection import Connection, count_rows, execute_and_fetch_number
 
 CREATE_NEEDED_LISTS = """
     -- Every list that a placement needs, with the items that it must not hold, and what determines it
@@ -139,5 +139,4 @@ def create_due_lists_table(connection: Connection) -> int:
 def delete_unneeded_lists(connection: Connection) -> int:
     """Delete the lists that no placement needs any more; return their number."""
     connection.execute(DELETE_UNNEEDED_LISTS.format(table="placement_recommendations"))
-    deleted = connection.execute(DELETE_UNNEEDED_LISTS.format(table="placement_lists")).fetchone()
-    return int(deleted[0]) if deleted else 0
+    return execute_and_fetch_number(connection, DELETE_UNNEEDED_LISTS.format(table="placement_lists"))

@@ -19,7 +19,7 @@ from jobs.errors import NextmartError, UsageError, nearest_name_hint
 from jobs.loading.expression_checks import require_one_expression, syntax_nodes
 from jobs.placement_settings import PlacementSettings
 from jobs.placements.rule_relations import ITEM_TABLE, VISITOR_TABLE, RuleRelations
-from jobs.warehouse.connection import Connection, quoted_name
+from jobs.warehouse.connection import Connection, count_rows, quoted_name
 
 RANDOM_FUNCTIONS = frozenset({"random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "setseed"})
 """SQL functions that rules must not call: their values differ each time, so a list could not be made again."""
@@ -225,8 +225,7 @@ def create_visitor_groups(
         f"create or replace temp table {GROUPS_TABLE} as "  # noqa: S608
         "select group_number, any_value(visitor) as visitor from visitors_of_placement group by group_number"
     )
-    row = connection.execute(f"select count(*) from {GROUPS_TABLE}").fetchone()  # noqa: S608
-    return int(row[0]) if row else 0
+    return count_rows(connection, GROUPS_TABLE)
 
 
 def _evaluate_for_items(

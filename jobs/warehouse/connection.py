@@ -99,16 +99,22 @@ def prepare_within_transaction(connection: Connection) -> None:
         step(connection)
 
 
+def execute_and_fetch_number(
+    connection: Connection, statement: str, bound_values: Mapping[str, Any] | None = None
+) -> int:
+    """Execute a statement and return its single number; of an insert or a delete, that is the number of its rows."""
+    row = connection.execute(statement, bound_values).fetchone()
+    return int(row[0]) if row else 0
+
+
 def count_rows(connection: Connection, relation: str) -> int:
     """Return the number of rows of ``relation``, which is SQL text: a table's name, or a query in parentheses."""
-    count = connection.execute(f"select count(*) from {relation}").fetchone()  # noqa: S608
-    return int(count[0]) if count else 0
+    return execute_and_fetch_number(connection, f"select count(*) from {relation}")  # noqa: S608
 
 
 def max_number(connection: Connection, table: str, column: str) -> int:
     """Return the highest number in a column of a table; 0 if there is none. ``table`` and ``column`` are SQL text."""
-    number = connection.execute(f"select coalesce(max({column}), 0) from {table}").fetchone()  # noqa: S608
-    return int(number[0]) if number else 0
+    return execute_and_fetch_number(connection, f"select coalesce(max({column}), 0) from {table}")  # noqa: S608
 
 
 def literal(text: str) -> str:

@@ -6,7 +6,7 @@ an age, so that a wrong clock deletes nothing.
 
 from dataclasses import dataclass
 
-from jobs.warehouse.connection import Connection, transaction
+from jobs.warehouse.connection import Connection, execute_and_fetch_number, transaction
 
 DELETE_OLD_RUNS = """
     -- A run that cost money stays, and so does each job's newest finished run, from which the next one goes on
@@ -75,26 +75,21 @@ def delete_old_rows(connection: Connection, retention: Retention) -> dict[str, i
     with transaction(connection):
         connection.execute(CREATE_OLD_MODELS, {"metrics_kept": retention.metrics_kept})
         for table in TABLES_OF_MODELS:
-            deleted[table] = _delete_and_count(
+            deleted[table] = execute_and_fetch_number(
                 connection,
                 f"delete from {table} where model_version in (from old_models)",  # noqa: S608
                 {},
             )
-        deleted["ml.job_runs"] = _delete_and_count(
+        deleted["ml.job_runs"] = execute_and_fetch_number(
             connection,
             DELETE_OLD_RUNS,
             {"job_runs_kept": retention.job_runs_kept, "runs_kept": retention.runs_kept},
         )
-        deleted["raw.unreadable_rows"] = _delete_and_count(
+        deleted["raw.unreadable_rows"] = execute_and_fetch_number(
             connection, DELETE_UNREADABLE_ROWS, {"unreadable_rows_kept": retention.unreadable_rows_kept}
         )
-        deleted["ml.published_lists"] = _delete_and_count(
+        deleted["ml.published_lists"] = execute_and_fetch_number(
             connection, DELETE_OLD_LISTS, {"published_lists_days": retention.published_lists_days}
         )
         connection.execute("drop table old_models")
     return {table: count for table, count in deleted.items() if count}
-
-
-def _delete_and_count(connection: Connection, statement: str, bound_values: dict[str, int]) -> int:
-    row = connection.execute(statement, bound_values).fetchone()
-    return int(row[0]) if row else 0
