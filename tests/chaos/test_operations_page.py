@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmarks.chaos.campaign import ALLOW_SHRINK_OPTION
+from benchmarks.chaos.command_checks import ALLOW_SHRINK_OPTION
 from benchmarks.chaos.commands import ROOT
 from benchmarks.chaos.fault_kinds import FAULTS
 
