@@ -31,7 +31,7 @@ def test_documentation_describes_every_column_that_exists_and_no_other(project, 
     documented = {
         name: node for name, node in project.manifest.nodes.items() if node.resource_type in ("model", "snapshot")
     }
-    # what jobs return is held against its documentation in tests/test_columns.py
+    # what jobs return is held against its documentation in tests/warehouse/test_columns.py
     assert {name for name, node in documented.items() if "job" not in node.tags} == set(built)
     assert not [name for name, node in documented.items() if not node.description]
     for name, table in built.items():
