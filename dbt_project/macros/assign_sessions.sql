@@ -11,6 +11,8 @@ session of the tracker.
 {% macro assign_sessions(events, visitor_condition) -%}
 {%- set session_gap = interval_of_minutes(var('session_gap_minutes')) -%}
 {%- set has_visit_limit = var('max_session_minutes') or var('max_session_events') -%}
+{#- A whole number, because a number of minutes may have a fraction, and `//` does not round if one side has one. -#}
+{%- set max_session_microseconds = ((var('max_session_minutes') or 0) * 60000000) | round | int -%}
 with events_with_visit_starts as (
     -- events of equal time are ordered by their keys, so that the order of rows on disk doesn't matter
     select
@@ -48,7 +50,7 @@ events_with_visit_piece_numbers as (
     -- two numbers, which count from 0, say in which pieces the event lies
     select
         *,
-        {{ minutes_between('visit_started_at', 'event_at') }} // {{ var('max_session_minutes') or 'null' }}
+        {{ microseconds_between('visit_started_at', 'event_at') }} // {{ max_session_microseconds or 'null' }}
             as piece_number_by_minutes,
         (position - 1) // {{ var('max_session_events') or 'null' }} as piece_number_by_events
     from events_in_visits

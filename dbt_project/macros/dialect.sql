@@ -26,6 +26,14 @@
     datesub('minute', {{ earlier }}, {{ later }})
 {%- endmacro %}
 
+{% macro microseconds_between(earlier, later) -%}
+    {{ return(adapter.dispatch('microseconds_between', 'nextmart')(earlier, later)) }}
+{%- endmacro %}
+
+{% macro default__microseconds_between(earlier, later) -%}
+    datesub('microsecond', {{ earlier }}, {{ later }})
+{%- endmacro %}
+
 {# Aggregate that collects values into a list, ordered by `sort_keys`. These must make a total order: otherwise the
    order of rows with equal keys would depend on where the rows lie on disk. #}
 {% macro ordered_list(value, sort_keys) -%}
