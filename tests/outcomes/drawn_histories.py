@@ -55,5 +55,11 @@ def history(seed: int) -> History:
         Impression(f"i{n}", draw.choice(VISITORS), "home", draw.choice(ITEMS), draw.choice([None, 1, 2]), moment(4))
         for n in range(draw.choice([0, 0, 15]))
     ]
-    prices = [Price("lamp", 2.5, at(3), at(6)), Price("lamp", 4.0, at(6), None), Price("mug", None, at(0), None)]
-    return History(events, lists(draw), impressions, prices, draw.choice([[], [], ["cid"]]))
+    places, bots = lists(draw), draw.choice([[], [], ["cid"]])
+    prices = [
+        Price("lamp", draw.choice([None, 2.5]), at(3), at(6)),
+        Price("lamp", draw.choice([None, 4.0]), at(6), at(9)),
+        Price("lamp", draw.choice([None, 3.0]), at(9), None),
+        Price("mug", None, at(0), None),
+    ]
+    return History(events, places, impressions, prices, bots)

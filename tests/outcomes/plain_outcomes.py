@@ -14,8 +14,11 @@ TYPES = ("purchase", "view")
 
 
 def price_of(history: History, event: Event) -> float | None:
-    """Return the price that the item had then, the first one if all are later; None for what was not bought."""
-    versions = sorted((price for price in history.prices if price.item == event.item), key=lambda v: v.valid_from)
+    """Return the last price known then, or else the first one known later; None for what was not bought."""
+    versions = sorted(
+        (price for price in history.prices if price.item == event.item and price.price is not None),
+        key=lambda version: version.valid_from,
+    )
     if event.kind != "purchase" or not versions:
         return None
     return [*versions[:1], *[version for version in versions if version.valid_from <= event.at]][-1].price

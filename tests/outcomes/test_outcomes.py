@@ -124,6 +124,25 @@ def test_visitors_enter_with_the_experiment_and_leave_it_with_the_other_arm(tabl
     ]
 
 
+def test_a_price_holds_until_the_next_known_one_and_the_first_also_before(tables):
+    prices = [
+        Price("lamp", None, at(0), at(2)),
+        Price("lamp", 2.5, at(2), at(4)),
+        Price("lamp", None, at(4), at(6)),
+        Price("lamp", 4.0, at(6), None),
+        # the clock was set back, so that the version of a later clock ended before it began
+        Price("mug", 9.0, at(8), at(5)),
+        Price("mug", 3.0, at(5), None),
+        Price("tray", None, at(0), None),
+    ]
+    bought = [("lamp", 1), ("lamp", 3), ("lamp", 5), ("lamp", 7), ("mug", 9), ("tray", 3)]
+    events = [Event(f"e{number}", "ann", item, "purchase", at(time)) for number, (item, time) in enumerate(bought)]
+    tables.show(History(events, [Place("default", "ann", 1, "lamp", "sknn", "model", at(0), None)], prices=prices))
+    assert tables.rows("select event_key, revenue from outcome_events order by event_key") == [
+        ("e0", 2.5), ("e1", 2.5), ("e2", 2.5), ("e3", 4.0), ("e4", 3.0), ("e5", None),
+    ]  # fmt: skip
+
+
 def test_a_rate_has_wilsons_interval(tables):
     # 1 of 10: Wilson's score by hand, (0.1 + z²/20 ± z √(0.009 + z²/400)) / (1 + z²/10) with z = 1.96
     places = [Place("default", f"v{n}", 1, "lamp", "sknn", "model", at(0), None) for n in range(10)]

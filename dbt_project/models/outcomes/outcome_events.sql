@@ -3,16 +3,19 @@
 {{ config(materialized='table') }}
 
 with price_periods as (
-    -- the first known price of an item also holds for all earlier events on the item
+    -- a price holds until the next known one, so also while the catalogue states none; the first known price also holds
+    -- for all earlier events on the item
     select
         item_id,
         price,
-        case
-            when row_number() over (partition by item_id order by dbt_valid_from) > 1 then dbt_valid_from
-            else '-infinity'::timestamptz
-        end as valid_from,
-        coalesce(dbt_valid_to, 'infinity'::timestamptz) as valid_until
+        case when row_number() over by_item > 1 then dbt_valid_from else '-infinity'::timestamptz end as valid_from,
+        lead(dbt_valid_from, 1, 'infinity'::timestamptz) over by_item as valid_until
     from {{ ref('item_history') }}
+    where
+        price is not null
+        -- a version ends before it begins if the clock was set back between two builds
+        and (dbt_valid_to is null or dbt_valid_from < dbt_valid_to)
+    window by_item as (partition by item_id order by dbt_valid_from)
 ),
 
 earliest_outcome_time as (
