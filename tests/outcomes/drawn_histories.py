@@ -16,17 +16,21 @@ def at(half_days: float) -> datetime:
 
 
 def lists(draw: Random) -> list[Place]:
-    """Draw the successive lists of each visitor in each placement; the control's last from a time to a time."""
+    """Draw the successive lists of each visitor in each placement; the control's last from a time to a time.
+
+    In some placements everybody has the model's lists for a while in between.
+    """
     places = []
     for placement in PLACEMENTS:
         starts, ends = draw.choice([(0, HALF_DAYS), (4, HALF_DAYS), (4, 10), (HALF_DAYS, HALF_DAYS)])
+        pause_starts, pause_ends = draw.choice([(0, 0), (2, 5), (3, 6)])
         for visitor in draw.sample(VISITORS, draw.choice([2, 3])):
             cuts = sorted(draw.sample(range(9), draw.choice([1, 2, 3])))
             arm = draw.choice(["model", "control"])
             for cut, end in zip(cuts, [*cuts[1:], draw.choice([None, 13])], strict=True):
                 if draw.random() < 0.1:
                     arm = draw.choice(["model", "control"])
-                shown_arm = arm if starts <= cut < ends else "model"
+                shown_arm = arm if starts <= cut < ends and not pause_starts <= cut < pause_ends else "model"
                 model = "popularity" if shown_arm == "control" else draw.choice(["sknn", "sasrec"])
                 places += [
                     Place(placement, visitor, rank, item, model, shown_arm, at(cut), None if end is None else at(end))

@@ -127,8 +127,7 @@ def uplift_visitors(history: History) -> list[tuple]:
         control = [place for place in places if (place.placement, place.arm) == (placement, "control")]
         if not control:
             continue
-        begins = min(place.live_from for place in control)
-        ends = max(place.live_until or FAR for place in control)
+        begins, ends = newest_time_span_of(control)
         impressions = [(i.shown_at, place) for i, place in shown(history) if place.placement == placement]
         for visitor in {place.visitor for place in places}:
             own = [place for place in places if (place.placement, place.visitor) == (placement, visitor)]
@@ -160,6 +159,16 @@ def uplift_visitors(history: History) -> list[tuple]:
                 )
                 rows.append((placement, measure, visitor, arm, entered, day, after, before))
     return sorted(rows)
+
+
+def newest_time_span_of(places: list[Place]) -> tuple[datetime, datetime]:
+    """Return the beginning and the end of the newest time in which always one of the places was live."""
+    begins, ends = LONG_AGO, LONG_AGO
+    for place in sorted(places, key=lambda place: place.live_from):
+        if place.live_from > ends:
+            begins = place.live_from
+        ends = max(ends, place.live_until or FAR)
+    return begins, ends
 
 
 def amount_of(history: History, event: Event, measure: str) -> float:

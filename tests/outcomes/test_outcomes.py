@@ -124,6 +124,23 @@ def test_visitors_enter_with_the_experiment_and_leave_it_with_the_other_arm(tabl
     ]
 
 
+def test_after_a_pause_of_the_control_another_experiment_begins_and_only_that_one_counts(tables):
+    def lists(visitor: str, *arms_with_times: tuple) -> list[Place]:
+        return [Place("default", visitor, 1, "lamp", "sknn", arm, at(start), end) for arm, start, end in arms_with_times]
+
+    places = [
+        *lists("ann", ("control", 2, at(4)), ("model", 4, at(6)), ("control", 6, None)),
+        *lists("bob", ("model", 2, at(7)), ("model", 7, None)),
+        *lists("came in the pause", ("model", 5, at(6)), ("control", 6, at(7)), ("control", 7, None)),
+    ]
+    tables.show(History([Event("newest", "dan", "lamp", "view", at(13))], places))
+    assert tables.rows("select visitor_id, arm, entered_at from uplift_visitors order by all") == [
+        ("ann", "control", at(6)),
+        ("bob", "model", at(6)),
+        ("came in the pause", "control", at(6)),
+    ]
+
+
 def test_a_price_holds_until_the_next_known_one_and_the_first_also_before(tables):
     prices = [
         Price("lamp", None, at(0), at(2)),

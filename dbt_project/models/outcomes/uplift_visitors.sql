@@ -2,15 +2,31 @@ with newest_event_time as (
     select max(event_at) as event_at from {{ ref('session_items') }}
 ),
 
-experiments as (
-    -- the experiment of a placement lasts as long as visitors have lists of the control, because only then the arms can
-    -- be compared
-    select
-        placement,
-        min(live_from) as starts_at,
-        case when count(*) = count(live_until) then max(live_until) end as ends_at
+times_of_control_lists as (
+    select distinct placement, live_from, coalesce(live_until, 'infinity'::timestamptz) as live_until
     from {{ ref('live_lists') }}
     where arm = 'control'
+),
+
+times_of_control_lists_with_pauses as (
+    -- is_after_pause: before the list, the placement had no list of the control for some time
+    select
+        *,
+        live_from > max(live_until) over (
+            partition by placement order by live_from, live_until rows between unbounded preceding and 1 preceding
+        ) as is_after_pause
+    from times_of_control_lists
+),
+
+experiments as (
+    -- The experiment of a placement lasts as long as visitors have lists of the control, because only then the arms can
+    -- be compared. After a pause another experiment begins, and only the newest one counts: a visitor who came in the
+    -- pause can't be in the control
+    select
+        placement,
+        coalesce(max(live_from) filter (where is_after_pause), min(live_from)) as starts_at,
+        nullif(max(live_until), 'infinity'::timestamptz) as ends_at
+    from times_of_control_lists_with_pauses
     group by placement
 ),
 
