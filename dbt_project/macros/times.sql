@@ -1,8 +1,10 @@
 {# The instant that a text states; null if the text is no time, or a time that can be read in two ways, such as
    01/02/2021. Two forms are read. An ISO 8601 time begins with the year, with or without signs between its parts; it is
-   in UTC if it names no zone. Unix time is a number of seconds, milliseconds, microseconds or nanoseconds; the size of
-   the number tells which. A number that begins with 19 or 20 is no Unix time if it has eight digits (a day, such as
-   20210131) or fourteen (a second): as Unix time, these would mean the year 1970 or years after 2570. #}
+   in UTC if it names no zone. A zone's abbreviation other than UTC and GMT is not read, because most stand for several
+   zones: DuckDB takes BST, British summer time, for the time of Bangladesh. Unix time is a number of seconds,
+   milliseconds, microseconds or nanoseconds; the size of the number tells which. A number that begins with 19 or 20 is
+   no Unix time if it has eight digits (a day, such as 20210131) or fourteen (a second): as Unix time, these would mean
+   the year 1970 or years after 2570. #}
 {% macro to_timestamp_utc(column) -%}
     {{ return(adapter.dispatch('to_timestamp_utc', 'nextmart')(column)) }}
 {%- endmacro %}
@@ -18,6 +20,8 @@
     {%- set zone = "' +([+-][0-9:]+|[Zz])$', '\\1'" -%}
     {%- set zoned = "regexp_replace(regexp_replace(replace(" ~ column ~ ", ',', '.'), " ~ zone ~
         "), '^([^:]+:[0-9]{2})([+-][0-9:]+|[Zz])$', '\\1:00\\2')" -%}
+    {%- set has_ambiguous_zone = "regexp_matches(" ~ column ~ ", '(?i) [a-z]{3,4}$')"
+        ~ " and not regexp_matches(" ~ column ~ ", '(?i)(utc|gmt)$')" -%}
     {%- set integer = "try_cast(split_part(" ~ column ~ ", '.', 1) as bigint)" -%}
     {%- set number = "try_cast(" ~ column ~ " as double)" -%}
     case
@@ -25,8 +29,11 @@
         -- applies the zone of one row to the following rows that name no zone
         when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9]+[-/][0-9]+([ Tt]+[0-9:]*([.,][0-9]*)?)?')
             then try_cast(replace({{ column }}, ',', '.') as timestamp) at time zone 'UTC'
-        when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9].*')
-            then try_cast({{ zoned }} as timestamptz)
+        when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9].*') then
+            case
+                when {{ has_ambiguous_zone }} then null
+                else try_cast({{ zoned }} as timestamptz)
+            end
         when regexp_full_match({{ column }}, '(19|20)[0-9]{6}([.]0*)?')
             then try_strptime(left({{ column }}, 8), '%Y%m%d') at time zone 'UTC'
         when regexp_full_match({{ column }}, '(19|20)[0-9]{6}([Tt ][0-9]{4}([0-9]{2})?|[0-9]{6})([.,][0-9]*)?')

@@ -109,6 +109,10 @@ TIMES = {
     "2026-01-31T11:00:00,5+01:00": NOON + timedelta(milliseconds=500),
     "2026-01-31T10:00:00.123456789Z": NOON + timedelta(microseconds=123456),
     "2026-01-31 10:00:00 UTC": NOON,
+    "2026-01-31 10:00:00 gmt": NOON,
+    "2026-01-31 11:00:00 Europe/Berlin": NOON,
+    "2026-01-31 07:00:00 America/Argentina/Buenos_Aires": NOON,
+    "2026-01-31 02:00:00 PST8PDT": NOON,
     "epoch": datetime(1970, 1, 1, tzinfo=UTC),
 }  # fmt: skip
 # a time that can be read in two ways, or in none
@@ -117,6 +121,8 @@ NO_TIMES = [
     "01/02/2021 10:00 UTC", "yesterday", "", "0", "-5", "2026", "20261331", "19000230", "20260131250000",
     "-9223372036854775808",     "20260131T10000Z", "2026-02-30", "1e99", "99999999999999999999", "1.2.3",
     "2026-01-31 10:00:00 Nowhere/Land",
+    # British summer time or Bangladesh; of India, Israel or Ireland; New York or Sydney; Atlantic or Alaska
+    "2026-07-31 10:00:00 BST", "2026-01-31 10:00:00 IST", "2026-01-31 10:00:00.5EST", "2026-01-31T10:00:00ast",
 ]  # fmt: skip
 
 
