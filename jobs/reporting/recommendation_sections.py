@@ -91,7 +91,10 @@ def outcomes_section(frames: Frames) -> Section:
             "next nights. With impressions (raw.impressions), they tell what was shown instead of what could be seen."
         )
     else:
-        sentences.append("The share of places of live or shown lists that such an event followed, with 95 % intervals.")
+        sentences.append(
+            "The share of places of live or shown lists that such an event followed. For the 95 % intervals a visitor "
+            "counts as one place, because places of one visitor are not independent; so they are rather too wide."
+        )
         sentences.append(
             "The lists of two models went to different visitors, or on different days. So these rates don't tell which "
             "model is better; uplift does."
