@@ -85,8 +85,9 @@ visitor_counts_with_segment_totals as (
 ),
 
 scored_items as (
-    -- change is the item's share of the visitors in the window, divided by its share in the window before. One visitor
-    -- is added to each count, so that change is finite for an item without visitors in the window before
+    -- change is the item's share in the window, divided by its share in the window before. A share is the item's number
+    -- of visitors, divided by the sum of these numbers over the segment's items. One is added to each number and sum, so
+    -- that change is finite for an item without visitors in the window before
     select
         *,
         (visitor_count_in_window + 1.0) / (total_in_window + 1.0)
