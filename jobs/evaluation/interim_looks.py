@@ -24,7 +24,7 @@ from jobs.evaluation.comparison import Comparison
 
 SHARPEST_AFTER: Final = 2.0
 """The interval is at its sharpest when the evidence, the sum of squared differences, is this many times that of the
-first look. A smaller number would make early intervals narrower and later ones wider."""
+first look with a difference. A smaller number would make early intervals narrower and later ones wider."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,23 +76,24 @@ def compare_over_interim_looks(
     if not len(differences):
         return None
     mean = float(differences.mean())
-    margin = _margin_of_sum(float(parts[0] @ parts[0]), float(differences @ differences), error_rate) / len(differences)
+    first_sum_of_squares = next((float(part @ part) for part in parts if part.any()), 0.0)
+    margin = _margin_of_sum(first_sum_of_squares, float(differences @ differences), error_rate) / len(differences)
     return Comparison(mean, mean - margin, mean + margin)
 
 
-def _margin_of_sum(first_look_sum_of_squares: float, all_looks_sum_of_squares: float, error_rate: float) -> float:
+def _margin_of_sum(first_sum_of_squares: float, all_looks_sum_of_squares: float, error_rate: float) -> float:
     """Return the margin that the sum of equal models' differences ever exceeds with probability ``error_rate``.
 
     Parameters
     ----------
-    first_look_sum_of_squares, all_looks_sum_of_squares : float
-        The sums of the squared differences of the first look, and of all looks. The first one sets the amount of
-        evidence at which the margin is sharpest. Data may set it, because squares tell nothing of the signs.
+    first_sum_of_squares, all_looks_sum_of_squares : float
+        The sums of the squared differences of the first look that has a difference, and of all looks. The first one
+        sets the amount of evidence at which the margin is sharpest. Data may set it, because squares tell nothing of
+        the signs. But it must be the same at all later looks, or the margin would not hold at all of them together.
     """
     if all_looks_sum_of_squares == 0:
         return 0.0
     evidence = 2 * math.log(1 / (2 * error_rate))
-    sharpest = SHARPEST_AFTER * (first_look_sum_of_squares or all_looks_sum_of_squares)
-    prior = sharpest / (evidence + math.log(max(evidence, 1.0)) + 1)
+    prior = SHARPEST_AFTER * first_sum_of_squares / (evidence + math.log(max(evidence, 1.0)) + 1)
     total = all_looks_sum_of_squares + prior
     return math.sqrt(2 * total * math.log(math.sqrt(total / prior) / (2 * error_rate) + 1))

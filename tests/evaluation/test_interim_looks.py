@@ -39,6 +39,24 @@ def test_equal_values_differ_by_nothing():
     assert compare_over_interim_looks(same, same).ci_high == 0
 
 
+def test_a_first_look_without_a_difference_leaves_the_interval_to_the_looks_behind_it():
+    """A prior that followed the evidence from look to look would give each look the interval of a single one."""
+    first, second, third = [0.0, 0.0], [0.3, -0.2, 0.4], [1.0, -0.5, 0.7, 0.2]
+
+    def compare(*values):
+        numbered = list(enumerate(values))
+        return compare_over_interim_looks(
+            [look(str(number), of_look) for number, of_look in numbered],
+            [look(str(number), np.zeros(len(of_look))) for number, of_look in numbered],
+        )
+
+    with_it, without_it = compare(first, second, third), compare(second, third)
+    cases = len(second + third)
+    assert (with_it.mean - with_it.ci_low) * (cases + len(first)) == pytest.approx(
+        (without_it.mean - without_it.ci_low) * cases
+    )
+
+
 def test_twelve_equal_models_looked_at_for_a_year_seldom_pass_the_interval():
     """At 95 % for each look alone, nearly every year has a false alarm."""
     random, years, passed, passed_by_one_look = np.random.default_rng(0), 12, 0, 0
