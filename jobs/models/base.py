@@ -71,7 +71,8 @@ class Model(ABC):
     ------
     UsageError
         If a given hyper-parameter is unknown in the family or its value is not allowed
-        (:meth:`require_valid_hyperparameter`), or if two hyper-parameters contradict each other.
+        (:meth:`require_valid_hyperparameter`), if two hyper-parameters contradict each other, or if the given ones are
+        no mapping, as a part of a fusion may have them in the settings.
     """
 
     family: ClassVar[str]
@@ -82,6 +83,8 @@ class Model(ABC):
     values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
     def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
+        if not isinstance(hyperparameters or {}, Mapping):
+            raise UsageError(f"the parameters of {self.family} must be a table of names and values: {hyperparameters!r}")
         self.given_parameters = dict(hyperparameters or {})
         for name, value in self.given_parameters.items():
             self.require_valid_hyperparameter(name, value)

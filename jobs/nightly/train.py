@@ -12,7 +12,7 @@ from jobs.evaluation.measure import measure_scorer, store_measurement
 from jobs.families import Family
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
-from jobs.models.registry import make_model
+from jobs.models.registry import make_model, require_valid_hyperparameter
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
 from jobs.nightly.expected_fit_times import ExpectedFitTimes
 from jobs.nightly.freshness import (
@@ -119,12 +119,19 @@ def _read_training_data(
 
 
 def make_configured_model(settings: Settings, family: Family, paid_services: PaidServices | None = None) -> Model:
-    """Return an unfitted model with its parameters from the settings; a fusion gets the parameters of its parts too."""
+    """Return an unfitted model with its parameters from the settings.
+
+    A part of a fusion has its family's parameters of the settings too, save those that the fusion itself gives the part.
+    """
     parameters = settings.parameters.get(family, {})
     if family == "fusion":
-        parts = make_model(family, parameters).parameters["parts"]
-        part_parameters = {part: settings.parameters[part] for part in parts if part in settings.parameters}
-        parameters = {**parameters, "parameters": {**part_parameters, **parameters.get("parameters", {})}}
+        own = parameters.get("parameters", {})
+        require_valid_hyperparameter(family, "parameters", own)
+        parts = make_model(family, {**parameters, "parameters": {}}).parameters["parts"]
+        of_parts = {part: settings.parameters[part] for part in parts if part in settings.parameters}
+        for part, given in own.items():  # what is no table is left for make_model to refuse
+            of_parts[part] = {**of_parts.get(part, {}), **given} if isinstance(given, dict) else given
+        parameters = {**parameters, "parameters": of_parts}
     return make_model(family, parameters, paid_services)
 
 

@@ -66,6 +66,46 @@ def test_the_parameters_of_examples_are_allowed(path):
         make_configured_model(settings, family)
 
 
+def test_a_part_keeps_the_parameters_of_its_family_that_the_fusion_does_not_replace():
+    settings = Settings(
+        models=["vsknn", "fusion"],
+        parameters={
+            "vsknn": {"decay": "last", "neighbours": 200},
+            "ease": {"l2": 300.0},
+            "sknn": {"neighbours": 7},
+            "fusion": {"parts": ["vsknn", "ease", "markov"], "parameters": {"vsknn": {"neighbours": 50}}},
+        },
+    )
+    fusion = make_configured_model(settings, "fusion")
+    assert [part.given_parameters for part in fusion.part_models] == [
+        {"decay": "last", "neighbours": 50}, {"l2": 300.0}, {},
+    ]  # fmt: skip
+    assert fusion.parameters["parameters"].keys() == {"vsknn", "ease"}
+
+
+def test_the_parameters_of_a_part_may_need_those_of_its_family():
+    own = {"parts": ["sasrec", "ease"], "parameters": {"sasrec": {"heads": 3}}}
+    settings = Settings(models=["fusion"], parameters={"sasrec": {"width": 96}, "fusion": own})
+    assert make_configured_model(settings, "fusion").part_models[0].given_parameters == {"width": 96, "heads": 3}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"vsknn": 3}, "the parameters of vsknn must be a table of names and values: 3"),
+        ({"vsknn": [1]}, "the parameters of vsknn must be a table"),
+        ({"sknn": {"decay": "last"}}, "fusion's parameters name 'sknn'"),
+        (3, "parameter 'parameters' of fusion must be of type dict, not 3"),
+    ],
+)
+def test_wrong_parameters_of_parts_are_refused(parameters, message):
+    of_fusion = {"parts": ["vsknn", "ease"], "parameters": parameters}
+    with pytest.raises(UsageError, match=message):
+        make_model("fusion", of_fusion)
+    with pytest.raises(UsageError, match=message):
+        make_configured_model(Settings(parameters={"fusion": of_fusion}), "fusion")
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_an_unknown_parameter_is_refused_with_a_hint(family):
     with pytest.raises(UsageError, match="unknown parameter 'widht'"):
