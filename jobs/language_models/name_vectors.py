@@ -1,7 +1,7 @@
 """Embeddings of item names that a language model made up; ``ml.embeddings`` keeps them, so each is bought only once."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,8 +26,12 @@ SELECT_STORED_VECTORS = """
 
 
 def embed_names(
-    connection: Connection, settings: Settings, made_up_item_names: Sequence[str], max_cost: float
-) -> tuple[dict[str, Floats], float]:
+    connection: Connection,
+    settings: Settings,
+    made_up_item_names: Sequence[str],
+    max_cost: float,
+    count_spending: Callable[[float], None],
+) -> dict[str, Floats]:
     """Return unit-length embeddings of item names, by the embedding model that the settings name.
 
     Embeddings that the warehouse has not stored are bought.
@@ -38,13 +42,13 @@ def embed_names(
         Names of items that a language model made up.
     max_cost : float
         The spending limit for embeddings that have to be bought, in US dollars.
+    count_spending : float -> None
+        Called with the money that was spent, in US dollars, also if an error ends the purchase.
 
     Returns
     -------
-    vectors : item name -> float32 array (dimensions,)
+    item name -> float32 array (dimensions,)
         Names that have no embedding are absent.
-    cost : float
-        The money spent, in US dollars.
 
     Raises
     ------
@@ -56,13 +60,13 @@ def embed_names(
     # A request to OpenAI's Batch API takes up to a day; direct requests give the same embeddings at once.
     if embedding_model.provider == "openai-batch":
         embedding_model = embedding_model.model_copy(update={"provider": "openai"})
-    vectors, cost = _stored_vectors(connection, embedding_model, list(hashes.values())), 0.0
+    vectors = _stored_vectors(connection, embedding_model, list(hashes.values()))
     missing_names_with_hashes = [(text_hash, name) for name, text_hash in hashes.items() if text_hash not in vectors]
     if missing_names_with_hashes:
-        cost = _buy_vectors(connection, settings, embedding_model, missing_names_with_hashes, max_cost)
+        _buy_vectors(connection, settings, embedding_model, missing_names_with_hashes, max_cost, count_spending)
         vectors |= _stored_vectors(connection, embedding_model, list(hashes.values()))
     by_name = {name: vectors[text_hash] for name, text_hash in hashes.items() if text_hash in vectors}
-    return {name: vector / np.linalg.norm(vector) for name, vector in by_name.items()}, cost
+    return {name: vector / np.linalg.norm(vector) for name, vector in by_name.items()}
 
 
 def _stored_vectors(
@@ -80,8 +84,9 @@ def _buy_vectors(
     embedding_model: EmbeddingModel,
     missing_names_with_hashes: list[tuple[str, str]],
     max_cost: float,
-) -> float:
-    """Buy and store the embeddings of pairs (text_hash, item name); return the cost in US dollars."""
+    count_spending: Callable[[float], None],
+) -> None:
+    """Buy and store the embeddings of pairs (text_hash, item name)."""
     provider = provider_for(settings, embedding_model)
     assert isinstance(provider, DirectProvider)  # noqa: S101 - only the provider openai-batch is not direct
     if provider.usd_per_million_tokens is None:
@@ -95,11 +100,13 @@ def _buy_vectors(
     budget = Budget(provider.usd_per_million_tokens, max_cost)
     dispatcher = Dispatcher(provider, embedding_model.dimensions, budget, rate, settings.embedding_patience_seconds)
     texts, _ = cut_to_token_limit(missing_names_with_hashes, provider, "truncate")
-    for outcome in dispatcher.make_requests(
-        pack_requests(texts, provider.request_limits, settings.embedding_batch_size)
-    ):
-        if outcome.vectors is not None and len(outcome.embedded_texts):
-            store_vectors(connection, embedding_model, "llmseqprompt", outcome.embedded_texts, outcome.vectors)
+    requests = pack_requests(texts, provider.request_limits, settings.embedding_batch_size)
+    try:
+        for outcome in dispatcher.make_requests(requests):
+            if outcome.vectors is not None and len(outcome.embedded_texts):
+                store_vectors(connection, embedding_model, "llmseqprompt", outcome.embedded_texts, outcome.vectors)
+    finally:
+        count_spending(budget.spent_usd)
     if isinstance(dispatcher.ended_by, BudgetExceeded):
         raise UsageError(
             f"llmseqprompt: the embeddings of {len(missing_names_with_hashes):,} made-up names cost more than "
@@ -107,4 +114,3 @@ def _buy_vectors(
         ) from dispatcher.ended_by
     if dispatcher.ended_by:
         say(f"llmseqprompt: some made-up names have no embedding and are dropped: {dispatcher.ended_by}")
-    return budget.spent_usd

@@ -32,6 +32,7 @@ class PaidServices:
         See :func:`jobs.language_models.name_vectors.embed_names`.
         """
         left_to_spend = max(0.0, (self.settings.prompt_max_cost or 0.0) - self.spent_usd)
-        vectors, cost = embed_names(self.connection, self.settings, made_up_item_names, left_to_spend)
-        self.spent_usd += cost
-        return vectors
+        return embed_names(self.connection, self.settings, made_up_item_names, left_to_spend, self._count_spending)
+
+    def _count_spending(self, cost_usd: float) -> None:
+        self.spent_usd += cost_usd

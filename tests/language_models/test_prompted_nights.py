@@ -188,6 +188,18 @@ def test_made_up_names_and_answers_are_paid_from_one_purse(warehouse, monkeypatc
     assert list(paid_services.embed_names(["shoe", "cap"])) == ["shoe", "cap"], "bought before"
 
 
+def test_what_was_spent_before_the_limit_was_reached_counts_in_the_next_model(warehouse, monkeypatch):
+    provider = Lengths()
+    provider.request_limits = RequestLimits(texts_per_request=1)
+    monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: provider)
+    paid_services = PaidServices(warehouse, load_settings(prompt_max_cost=3e-5, embedding_batch_size=1))
+    for names in (["hat", "shoe"], ["cap", "coat"]):
+        with pytest.raises(UsageError, match="2 made-up names cost more than prompt_max_cost"):
+            paid_services.embed_names(names)
+    assert paid_services.spent_usd == pytest.approx(2e-5)
+    assert provider.asked == ["hat"]
+
+
 def test_made_up_names_cost_nothing_without_a_limit(warehouse, monkeypatch):
     monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", lambda settings, model: Lengths())
     with pytest.raises(UsageError, match="1 made-up names cost more than prompt_max_cost"):
