@@ -190,8 +190,9 @@ class Settings(BaseSettings):
 
     # --- Language models of a service ---
     prompt_max_cost: float | None = Field(None, ge=0)
-    """The most US dollars that all models of one job (train, evaluate, recommend, experiment) may spend together on the
-    provider `openai` of the family `llmseqprompt`. Unset: nothing is bought, and the error states the cost."""
+    """The most US dollars that all models of one job (train, evaluate, recommend, place, experiment) may spend together
+    on the family `llmseqprompt`: on its provider `openai`, and on vectors of made-up names. Unset: nothing is bought,
+    and the error states the cost."""
     prompt_prices: dict[str, LanguageModelPrices] = {}
     """Prices by base model; they replace those of `jobs/language_models/prices.py`."""
 

@@ -161,14 +161,14 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     if not (due_count or gone_count or has_new_rules):
         run_record.status = "unchanged"
         return
-    run_record.rows_in = due_count
+    run_record.rows_in, paid_services = due_count, PaidServices(connection, settings)
     with progress("filling placements", due_count) as advance:
         for arm, of_arm in models.items():
             versions = {name: model.model_version if model else NO_MODEL for name, model in of_arm.items()}
             for version in dict.fromkeys(versions.values()):
                 of_version = [name for name in versions if versions[name] == version]
                 model = of_arm[of_version[0]]
-                scorer = load_model(PaidServices(connection, settings), model).scorer(catalog) if model else None
+                scorer = load_model(paid_services, model).scorer(catalog) if model else None
                 writer = _PlacementListWriter(
                     connection, catalog, popularity, scorer, model, arm, run_record, bool(dbt_vars.target_event_types)
                 )

@@ -198,14 +198,14 @@ def _write_recommendations(
     models_by_arm : arm -> ModelRow or None
         The model of each arm; None: the arm gets popular items.
     """
-    popularity = read_popularity(connection, catalog)
+    popularity, paid_services = read_popularity(connection, catalog), PaidServices(connection, settings)
     due = "due_visitors where items is not null"
     run_record.rows_in = count_rows(connection, due)
     with progress("recommending", run_record.rows_in) as advance:
         for arm, model in models_by_arm.items():
             if count_rows(connection, f"{due} and arm = '{arm}'"):
                 for count in _RecommendationWriter(
-                    connection, settings, catalog, popularity, arm, model, run_record
+                    paid_services, catalog, popularity, arm, model, run_record
                 ).write_due_lists():
                     advance(count)
 
@@ -215,17 +215,16 @@ class _RecommendationWriter:
 
     def __init__(
         self,
-        connection: Connection,
-        settings: Settings,
+        paid_services: PaidServices,
         catalog: Catalog,
         popularity: Floats,
         arm: str,
         model_row: ModelRow | None,
         run_record: JobRun,
     ) -> None:
-        self._connection, self._catalog, self._popularity = connection, catalog, popularity
-        self._dbt_vars, self._run_record = settings.job_vars(), run_record
-        self._scorer = load_model(PaidServices(connection, settings), model_row).scorer(catalog) if model_row else None
+        self._connection, self._catalog, self._popularity = paid_services.connection, catalog, popularity
+        self._dbt_vars, self._run_record = paid_services.settings.job_vars(), run_record
+        self._scorer = load_model(paid_services, model_row).scorer(catalog) if model_row else None
         self._source = model_row.family if model_row else FALLBACK_SOURCE
         self._columns = {
             "run_id": run_record.run_id,

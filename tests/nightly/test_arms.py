@@ -8,6 +8,7 @@ from placement_warehouse import MODELS, placement_warehouse, setting
 from jobs.arm_settings import ArmsSettings
 from jobs.errors import NextmartError, UsageError
 from jobs.nightly.arms import arm_sql
+from jobs.nightly.model_store import load_model
 from jobs.settings import Settings, load_settings
 from jobs.warehouse.connection import connect
 
@@ -102,6 +103,29 @@ def test_the_models_lists_stay_row_for_row_and_the_control_gets_popular_items_un
     assert in_control(lists(shop)) not in (control, set())
     night(shop)
     assert lists(shop) == before
+
+
+@pytest.mark.parametrize(("job", "module"), [("recommend", "recommend"), ("place", "placements")])
+def test_the_models_of_all_arms_of_a_job_share_its_spending_limit(shop, monkeypatch, job, module):
+    spent_before = []
+
+    def load_and_spend(paid_services, model_row):
+        spent_before.append(paid_services.spent_usd)
+        paid_services.spent_usd += 1.0
+        return load_model(paid_services, model_row)
+
+    night(shop)
+    monkeypatch.setattr(f"jobs.nightly.{module}.load_model", load_and_spend)
+    # longer lists, so that those of both arms are due
+    longer = Settings(
+        models=MODELS,
+        placements={"home": {"k": 5}},
+        arms={"control": 0.5, "control_model": "llmseqsim", "salt": "purse"},
+        vars={"recommendations_per_visitor": 11},
+    )
+    shop.run(job, longer)
+    assert spent_before == [0.0, 1.0]
+    night(shop)
 
 
 def test_popular_items_of_the_control_are_those_of_the_night(shop):
