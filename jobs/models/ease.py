@@ -17,6 +17,9 @@ from jobs.models.sparse_ranking import SparseMatrix
 ITEM_LIMIT_OF_TRIAL_FITS: Final = 4000
 """Largest number of items in the fits that only try hyper-parameters: the most frequent ones, to save time."""
 
+ROWS_AT_ONCE: Final = 256
+"""Number of rows of the matrix of pairs of items that are computed at once, to bound memory."""
+
 
 class EASE(ItemToItemModel):
     """Model of weights B between items that minimize |X - X B|² + l2 |B|², where the diagonal of B is zero.
@@ -57,13 +60,31 @@ class EASE(ItemToItemModel):
         most_held = np.argsort(-holders, kind="stable")[:limit]
         known = np.sort(most_held[holders[most_held] > 0])
         held = held[:, known]
-        gram = torch.from_numpy((held.T @ held).toarray().astype(np.float32))
+        gram = _gram_matrix(held)
         gram.diagonal().add_(self.chosen_parameters["l2"])
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        del gram
+        factor = torch.linalg.cholesky(gram)
+        del gram  # no more than two of these large matrices are in memory at once
+        inverse = torch.cholesky_inverse(factor)
+        del factor
         inverse /= -inverse.diagonal().clone()
         inverse.fill_diagonal_(0)
         return _sparse_strongest_weights(inverse, known, item_count, int(self.parameters["weights_per_item"]))
+
+
+def _gram_matrix(held: SparseMatrix) -> torch.Tensor:
+    """Return the number of sequences that hold both items of each pair: float32 tensor (items, items).
+
+    Rows are computed in parts, because a product of all rows would need three times the memory of the result.
+
+    Parameters
+    ----------
+    held : sparse float64 array (sequences, items)
+        Which items each sequence holds, as ones.
+    """
+    gram, holders = np.empty((held.shape[1],) * 2, np.float32), sparse.csr_array(held.T)
+    for start in range(0, len(gram), ROWS_AT_ONCE):
+        gram[start : start + ROWS_AT_ONCE] = (holders[start : start + ROWS_AT_ONCE] @ held).toarray()
+    return torch.from_numpy(gram)
 
 
 def _sparse_strongest_weights(

@@ -1,5 +1,7 @@
 """EASE, ItemKNN and Markov against weights worked out by hand, and the choice of their hyper-parameters."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,20 @@ def test_ease_solves_its_ridge_regressions():
         weights[others, target] = np.linalg.solve(gram, held[:, others].T @ held[:, target])
     np.testing.assert_allclose(model.weights.toarray()[:4, :4], weights, atol=1e-5)
     assert E not in scores_of(model, [A])
+
+
+def test_ease_counts_pairs_of_items_in_little_more_memory_than_the_counts_take():
+    """The fit's memory, 8 bytes for each pair, is that of two matrices, of which the counts are one."""
+    random, items = np.random.default_rng(0), 1200
+    rows = Sequences.from_lists(random.permuted(np.tile(np.arange(items), (900, 1)), axis=1)[:, :4].tolist())
+    model = EASE({"weights_per_item": 5})
+    tracemalloc.start()
+    try:
+        model._learn_weights(rows, items)
+        _, peak_of_numpy = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_of_numpy < 8 * items**2
 
 
 def test_ease_knows_the_most_frequent_items_only():
