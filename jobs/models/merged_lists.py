@@ -6,6 +6,7 @@ Source of reciprocal-rank fusion: Cormack, Clarke & Büttcher 2009.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,11 @@ from jobs.core.arrays import Doubles, Floats, Ints, Longs
 from jobs.core.metrics import case_values_from_ranks
 from jobs.models.scorer import validation_list_length
 
-WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_STEPS
+WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_STEPS, or of more for many parts
+
+MOST_TRIED_WEIGHTS = 10_000
+"""The most combinations of weights that are tried. Tenths of 7 parts have 8,008, but those of 13 parts have 646,646,
+which would take hours."""
 
 
 @dataclass(frozen=True)
@@ -135,14 +140,14 @@ def position_scores(scores: Floats, items: Ints, rank_constant: int | None) -> D
 def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     """Return the weights of the parts, of sum 1: a mean of all tried weights, in which better ones count more.
 
-    Equal weights and all multiples of a tenth are tried, by nDCG at :func:`jobs.models.scorer.validation_list_length`.
+    Equal weights and all multiples of a tenth are tried (for more than 7 parts, of :func:`weight_steps`), by nDCG at :func:`jobs.models.scorer.validation_list_length`.
     Weights whose mean nDCG is t standard errors below that of the best weights enter the mean with the factor
     exp(-t² / 2). The standard error is that of the difference from the best weights, taken over the cases.
 
     With few cases the best weights are mostly chance. Then, or where the parts are equally good, many weights are about
     as good as the best, so that the mean is near equal weights. With many cases the mean is near the best weights.
     Even a part that makes the lists worse has some weight in the mean. So a part whose mean weight is less than half a
-    tenth gets none.
+    tenth, or than half of an equal weight where that is lower, gets none.
 
     Parameters
     ----------
@@ -166,7 +171,7 @@ def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     standard_errors = gaps.std(axis=1) / np.sqrt(len(targets)) + 1e-12
     plausibilities = np.exp(-np.square(gaps.mean(axis=1) / standard_errors) / 2)
     weights = plausibilities @ candidates / plausibilities.sum()
-    weights[weights < 0.5 / WEIGHT_STEPS] = 0
+    weights[weights < 0.5 / max(WEIGHT_STEPS, parts)] = 0
     return np.asarray(weights / weights.sum())
 
 
@@ -182,7 +187,21 @@ def _case_ndcgs(merged_lists: MergedLists, targets: Longs, part_weights: Doubles
     return case_values_from_ranks(np.where(target_sums > 0, ranks, 0), "ndcg", depth)
 
 
+def weight_steps(part_count: int) -> int:
+    """Return the number n such that the weights to try are multiples of 1 / n: 10, or fewer for more than 7 parts.
+
+    It is the largest number up to ``WEIGHT_STEPS`` with at most ``MOST_TRIED_WEIGHTS`` combinations, at least 1.
+    """
+    fitting = (
+        steps
+        for steps in range(WEIGHT_STEPS, 1, -1)
+        if comb(steps + part_count - 1, part_count - 1) <= MOST_TRIED_WEIGHTS
+    )
+    return next(fitting, 1)
+
+
 def _weight_grid(part_count: int) -> Iterator[Doubles]:
-    """Yield all vectors of ``part_count`` weights of sum 1 that are multiples of 1 / ``WEIGHT_STEPS``."""
-    for bars in combinations(range(WEIGHT_STEPS + part_count - 1), part_count - 1):
-        yield (np.diff([-1, *bars, WEIGHT_STEPS + part_count - 1]) - 1) / WEIGHT_STEPS
+    """Yield all vectors of ``part_count`` weights of sum 1 that are multiples of 1 / :func:`weight_steps`."""
+    steps = weight_steps(part_count)
+    for bars in combinations(range(steps + part_count - 1), part_count - 1):
+        yield (np.diff([-1, *bars, steps + part_count - 1]) - 1) / steps

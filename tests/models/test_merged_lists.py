@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.models.merged_lists import MergedLists, choose_part_weights, position_scores
+from jobs.models.merged_lists import MergedLists, choose_part_weights, position_scores, weight_steps
 
 ONE = np.array([[1, 2, 3], [5, -1, -1]], np.int32)
 OTHER = np.array([[3, 4, 1], [-1, -1, -1]], np.int32)
@@ -90,3 +90,16 @@ def test_a_worthless_part_is_left_out_on_many_cases_and_weighs_little_on_few():
 
 def test_a_part_far_better_than_the_others_gets_most_weight_on_many_cases():
     assert choose_part_weights(*parts_with_hit_rates(1000, 0.6, 0.1))[0] > 0.75
+
+
+@pytest.mark.parametrize(("parts", "steps"), [(2, 10), (7, 10), (8, 8), (15, 4), (200, 1)])
+def test_many_parts_have_coarser_weights_so_that_a_fit_ends(parts, steps):
+    assert weight_steps(parts) == steps
+
+
+def test_weights_of_many_parts_add_up_to_one():
+    """With 25 equal parts each weight is less than half a tenth, and no part may lose its weight for that."""
+    merged, targets = parts_with_hit_rates(4, *[0.5] * 25)
+    weights = choose_part_weights(merged, targets)
+    assert weights.sum() == pytest.approx(1)
+    assert (weights > 0).sum() > 1
