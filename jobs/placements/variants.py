@@ -43,6 +43,9 @@ MEASURE = re.compile(
 
 PLAIN_WORDS = frozenset(f"{COLOURS} {SIZES}".split())
 
+COSINE_TOLERANCE = 1e-6
+"""Rounding error of a cosine: that of two equal vectors may be a little less than 1."""
+
 ROWS_AT_ONCE = 1000
 """Number of items whose cosines to all items of the same title are computed at once, to bound memory."""
 
@@ -78,7 +81,7 @@ def find_variants_by_text(titles: Sequence[str], brands: Sequence[str], vectors:
         has_none: Bools = np.asarray(~units.any(axis=1), dtype=np.bool_)
         for first in range(0, len(indices) if len(indices) > 1 else 0, ROWS_AT_ONCE):
             rows = slice(first, first + ROWS_AT_ONCE)
-            is_near = (units[rows] @ units.T >= min_cosine) | has_none[rows, None] | has_none
+            is_near = (units[rows] @ units.T >= min_cosine - COSINE_TOLERANCE) | has_none[rows, None] | has_none
             row, column = np.nonzero(is_near)
             starts.append(indices[rows][row])
             ends.append(indices[column])

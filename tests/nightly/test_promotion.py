@@ -187,6 +187,14 @@ def test_a_model_that_has_learnt_from_deleted_events_is_followed_by_its_family(t
     assert tiny.live() != due
 
 
+def test_a_night_of_a_week_later_finds_models_younger_than_a_week(tiny):
+    """So the settings' page advises half a day less than whole days."""
+    tiny.night(setting(retrain_after_days=7))
+    tiny.connection.execute("update ml.models set finished_at = finished_at - interval '7 days' + interval '1 hour'")
+    assert tiny.run("train", setting(retrain_after_days=7))["detail"]["trained"] == []
+    assert len(tiny.run("train", setting(retrain_after_days=6.5))["detail"]["trained"]) == 2
+
+
 def test_families_are_trained_together_when_one_is_too_old_and_a_killed_night_goes_on(tiny, monkeypatch):
     tiny.night(setting())
     tiny.connection.execute("update ml.models set finished_at = '2025-01-01' where model = 'popularity'")

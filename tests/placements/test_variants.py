@@ -34,6 +34,13 @@ def test_variants_share_title_and_brand_and_lie_near_one_another():
     )
 
 
+def test_items_with_equal_vectors_are_variants_at_the_highest_cosine_too():
+    vectors = np.random.default_rng(0).normal(size=(50, 384)).astype(np.float32)
+    titles = [f"mug number{number} {colour}" for colour in ("blue", "red") for number in range(50)]
+    found = find_variants_by_text(titles, [""] * 100, np.concatenate([vectors, vectors]), 1.0)
+    assert found.tolist() == [*range(50), *range(50)]
+
+
 def test_groups_are_connected_and_do_not_depend_on_the_order_of_items(monkeypatch):
     monkeypatch.setattr("jobs.placements.variants.ROWS_AT_ONCE", 3)
     random = np.random.default_rng(0)
