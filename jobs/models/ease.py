@@ -11,6 +11,7 @@ from scipy import sparse
 
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
+from jobs.errors import UsageError
 from jobs.models.item_to_item import SHARED_DEFAULTS, ItemToItemModel, sequence_item_matrix
 from jobs.models.sparse_ranking import SparseMatrix
 
@@ -38,6 +39,11 @@ class EASE(ItemToItemModel):
         cubed.
 
     The others are described at :class:`ItemToItemModel`.
+
+    Raises
+    ------
+    UsageError
+        By :meth:`fit`, if ``l2`` is so small that the equations can't be solved with float32 numbers.
     """
 
     family = "ease"
@@ -62,7 +68,11 @@ class EASE(ItemToItemModel):
         held = held[:, known]
         gram = _gram_matrix(held)
         gram.diagonal().add_(self.chosen_parameters["l2"])
-        factor = torch.linalg.cholesky(gram)
+        try:
+            factor = torch.linalg.cholesky(gram)
+        except torch.linalg.LinAlgError as error:
+            l2 = self.chosen_parameters["l2"]
+            raise UsageError(f"ease's l2 = {l2:g} is too small to solve for the weights: set a larger one") from error
         del gram  # no more than two of these large matrices are in memory at once
         inverse = torch.cholesky_inverse(factor)
         del factor

@@ -54,7 +54,7 @@ class ModelRow:
         The hash of all that determines the model except the data, as
         :func:`jobs.nightly.freshness.fingerprint_of_recipe` returns it.
     status : str
-        ``candidate`` until the first decision about it, then ``live`` or ``retired``.
+        ``live``, ``retired`` if it was live before, or ``candidate`` if it never was.
     format_version : int or None
         The ``MODEL_FORMAT_VERSION`` of the weights; None if they were stored before nextmart recorded that version.
     is_damaged : bool

@@ -8,6 +8,7 @@ import pytest
 from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
+from jobs.errors import UsageError
 from jobs.models.base import FitOptions
 from jobs.models.ease import EASE
 from jobs.models.item_to_item import keep_strongest_weights
@@ -73,6 +74,11 @@ def test_ease_counts_pairs_of_items_in_little_more_memory_than_the_counts_take()
     finally:
         tracemalloc.stop()
     assert peak_of_numpy < 8 * items**2
+
+
+def test_ease_says_that_a_ridge_penalty_is_too_small():
+    with pytest.raises(UsageError, match="ease's l2 = 1e-09 is too small .* set a larger one"):
+        fitted(EASE, [[A, B], [C]], l2=1e-9)
 
 
 def test_ease_knows_the_most_frequent_items_only():
