@@ -31,11 +31,14 @@ class PlannedRun:
     ----------
     seed : int
         The seed to fit with; ``experiment_run.seed`` is None for a model without randomness.
+    embedding_model : str or None
+        The embedding model of the catalogue's vectors; None: the one that the warehouse serves.
     """
 
     experiment_run: ExperimentRun
     catalog: Catalog
     seed: int
+    embedding_model: str | None
 
 
 @dataclass
@@ -134,7 +137,8 @@ def plan_runs(
                 embedding_model=name,
                 recipe_hash=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
             )
-            planned_runs.append(PlannedRun(run, replace(evaluation_data.catalog, embeddings=array), seed))
+            catalog = replace(evaluation_data.catalog, embeddings=array)
+            planned_runs.append(PlannedRun(run, catalog, seed, variant.embedding_model))
     return planned_runs
 
 
@@ -163,6 +167,7 @@ def run_all(
             continue
         say(f"{number} of {len(planned_runs)}: {experiment_run.label_and_seed}")
         records.record_start(connection, experiment_run)
+        paid_services.embedding_model = next_run.embedding_model
         second_checkpoint = checkpoint.with_stem(f"{checkpoint.stem}-again")
         options_of_both_fits = (
             FitOptions(

@@ -83,6 +83,7 @@ def search_hyperparameters(
             results.append(_best_result(starting_variant, study))
             continue
         records.record_start(connection, search_run)
+        paid_services.embedding_model = starting_variant.embedding_model
         try:
             measure_trials(
                 paid_services,

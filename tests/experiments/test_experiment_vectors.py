@@ -6,8 +6,11 @@ import tiny_shop
 
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
-from jobs.experiments.spec import ModelVariant
+from jobs.experiments.command import run_experiment
+from jobs.experiments.spec import ExperimentSpec, ModelVariant
 from jobs.experiments.vectors import read_variant_vectors, write_variant_texts
+from jobs.language_models.language_model import LanguageModel
+from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.reading import read_catalog
 
 
@@ -88,3 +91,48 @@ def test_texts_that_cost_money_need_leave(tiny, tmp_path, monkeypatch):
 def test_a_template_without_such_a_field_is_refused(tiny):
     with pytest.raises(UsageError, match="is no field"):
         write_variant_texts(tiny, ("{colour}",))
+
+
+class MakesUpNames(LanguageModel):
+    """Answers each question with a name that no item has."""
+
+    def fine_tune(self, examples, held_out_examples, seed, checkpoint_file):
+        pass
+
+    def draw_answers(self, conversations, sampling):
+        return [["a made-up name"] * sampling.answers_per_conversation for _ in conversations]
+
+    def choose_likeliest_answers(self, conversations, choices, k):
+        raise NotImplementedError
+
+    def state(self):
+        return {}
+
+    def restore(self, state):
+        pass
+
+
+@pytest.mark.parametrize("where", ["models", "search"])
+def test_made_up_names_get_vectors_of_the_embedding_model_that_the_items_have(tiny, tmp_path, monkeypatch, where):
+    """Names and items are compared by cosine, so that names of the served model, of other dimensions, would not do."""
+    tiny_shop.embed_with_other(tiny)
+    asked = []
+
+    class InThreeDimensions(Lengths):
+        def embed(self, texts):
+            return EmbeddingAnswer(np.array([[5, 1, 2] for _ in texts], np.float32), 0)
+
+    def provider_for(settings, embedding_model):
+        asked.append(embedding_model.name)
+        return InThreeDimensions()
+
+    monkeypatch.setattr("jobs.language_models.name_vectors.provider_for", provider_for)
+    monkeypatch.setattr("jobs.models.llmseqprompt.model.make_language_model", lambda *_: MakesUpNames())
+    other = {"family": "llmseqprompt", "label": "A", "embedding_model": "other"}
+    served = {"family": "popularity"}
+    search = {"trials": 1, "space": {"llmseqprompt": {"window": [20]}}} if where == "search" else None
+    spec = ExperimentSpec(name="t", protocol="paper", models=[other, served], search=search)
+    with job_run(tiny, "experiment") as record:
+        run_experiment(tiny, tiny_shop.settings(tmp_path, prompt_max_cost=1.0), record, spec, tmp_path)
+    assert record.detail["failed"] == {}
+    assert asked == ["other"], "once: the vector is kept"
