@@ -77,7 +77,7 @@ def test_a_folder_of_parquet_files_is_swapped_whole(warehouse, published, tmp_pa
 
     make_night(warehouse, 4)
     publish_from(warehouse, published)
-    before = lists_in(folder)
+    before, folders_before = lists_in(folder), set((folder / "versions").iterdir())
     with monkeypatch.context() as patched:
         torn = Mock(side_effect=NextmartError("torn"))
         patched.setattr(PublishedTable, "require_same_row_count", torn)
@@ -85,17 +85,35 @@ def test_a_folder_of_parquet_files_is_swapped_whole(warehouse, published, tmp_pa
         with pytest.raises(NextmartError, match=r"(?s)is published, but .*\[publish.files\]: torn.*nextmart publish"):
             require_all_targets_copied(outcome, published)
     assert lists_in(folder) == before
+    assert set((folder / "versions").iterdir()) == folders_before  # a part of the copy would fill the disk
 
+    (folder / "versions" / "000004").mkdir()  # as a publish that was killed leaves it
+    (folder / "versions" / "000004" / "items.parquet").touch()
     copy_to_targets(published, folder_target(folder), may_keep_previous_files=False)
     assert lists_in(folder) == published_lists(published)
-    assert len(list((folder / "versions").iterdir())) == 1  # what a failed copy left is gone too
+    assert len(list((folder / "versions").iterdir())) == 1
 
 
-def test_a_folder_of_others_is_left_alone(published, tmp_path):
+@pytest.mark.parametrize("link_target", [None, "releases/7", "versions/7/lib"])
+def test_a_folder_of_others_is_left_alone(published, tmp_path, link_target):
     folder = tmp_path / "files"
-    (folder / parquet_folder.CURRENT_LINK_NAME).mkdir(parents=True)
+    current = folder / parquet_folder.CURRENT_LINK_NAME
+    if link_target:
+        (folder / link_target).mkdir(parents=True)
+        current.symlink_to(link_target)
+    else:
+        current.mkdir(parents=True)
     outcome = copy_to_targets(published, folder_target(folder))
     assert "current is no link of nextmart's: move it away" in outcome["[publish.files]"]["problem"]
+    assert (current.readlink() == Path(link_target)) if link_target else current.is_dir()
+
+
+def test_a_numbered_folder_of_others_stays(published, tmp_path):
+    other = tmp_path / "files" / "versions" / "2026"
+    other.mkdir(parents=True)
+    (other / "notes.txt").touch()
+    assert "rows" in copy_to_targets(published, folder_target(tmp_path / "files"))["[publish.files]"]
+    assert (other / "notes.txt").exists()
 
 
 def test_another_file_gets_the_same_bytes_and_replaces_only_publications(published, tmp_path):

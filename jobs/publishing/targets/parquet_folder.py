@@ -35,15 +35,60 @@ def write_parquet(published_file: Path, folder: Path, *, may_keep_previous_files
     Raises
     ------
     NextmartError
-        If ``current`` is a file or folder instead of a link, or a Parquet file lacks rows of its table.
+        If ``current`` is no link that nextmart has made, or a Parquet file lacks rows of its table.
     """
     current, versions = folder / CURRENT_LINK_NAME, folder / VERSIONS_FOLDER_NAME
-    if current.exists() and not current.is_symlink():
-        raise NextmartError(f"{current} is no link of nextmart's: move it away, or name another folder")
+    present = _name_of_present_version(current)
     versions.mkdir(parents=True, exist_ok=True)
-    present = current.readlink().name if current.is_symlink() else ""
+    for path in _version_folders(versions):
+        if int(path.name) > int(present or 0):  # a publish that was killed has left it
+            shutil.rmtree(path)
     numbers = [int(path.name) for path in versions.iterdir() if path.name.isdecimal()]
     version = versions / f"{max(numbers, default=0) + 1:06}"
+    try:
+        count = _write_version(published_file, version)
+    except BaseException:
+        shutil.rmtree(version, ignore_errors=True)  # else what was written would take up a full disk
+        raise
+    link = folder / f".{CURRENT_LINK_NAME}.unfinished"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path(VERSIONS_FOLDER_NAME) / version.name, target_is_directory=True)
+    link.replace(current)
+    fsync_folder(folder)
+    kept = {version.name, present if may_keep_previous_files else version.name}
+    for path in _version_folders(versions):
+        if path.name not in kept:
+            shutil.rmtree(path)
+    return count
+
+
+def _name_of_present_version(current: Path) -> str:
+    """Return the name of the folder to which the link ``current`` leads; an empty text if there is no link yet.
+
+    Raises
+    ------
+    NextmartError
+        If ``current`` is a file, a folder, or a link that nextmart hasn't made.
+    """
+    if not current.exists() and not current.is_symlink():
+        return ""
+    target = current.readlink() if current.is_symlink() else None
+    if target is None or target.parent != Path(VERSIONS_FOLDER_NAME) or not target.name.isdecimal():
+        raise NextmartError(f"{current} is no link of nextmart's: move it away, or name another folder")
+    return target.name
+
+
+def _version_folders(versions: Path) -> list[Path]:
+    """Return the folders of publications: they are named by a number, and hold nothing but Parquet files."""
+    return [
+        path
+        for path in versions.iterdir()
+        if path.name.isdecimal() and path.is_dir() and all(file.suffix == ".parquet" for file in path.iterdir())
+    ]
+
+
+def _write_version(published_file: Path, version: Path) -> int:
+    """Write the Parquet files of a publication to a new folder; return the number of rows of all tables together."""
     version.mkdir()
     count = 0
     with open_published_file(published_file) as (connection, tables):
@@ -55,13 +100,4 @@ def write_parquet(published_file: Path, folder: Path, *, may_keep_previous_files
             table.require_same_row_count(connection, f"read_parquet({literal(str(file))})")
             count += table.row_count
     fsync_folder(version)
-    link = folder / f".{CURRENT_LINK_NAME}.unfinished"
-    link.unlink(missing_ok=True)
-    link.symlink_to(Path(VERSIONS_FOLDER_NAME) / version.name, target_is_directory=True)
-    link.replace(current)
-    fsync_folder(folder)
-    kept = {version.name, present if may_keep_previous_files else version.name}
-    for path in versions.iterdir():
-        if path.name.isdecimal() and path.name not in kept:
-            shutil.rmtree(path)
     return count
