@@ -1,6 +1,6 @@
 """The commands that build and publish all tables: `run`, `publish`, and `demo`, which makes a shop of its own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -13,14 +13,14 @@ import typer
 
 from jobs.cli.app import app
 from jobs.cli.options import AllowShrink, Create, Json, Published, Verbose, WaitSeconds, Warehouse
-from jobs.cli.output import print_outcome
+from jobs.cli.output import print_outcome, print_outcome_with_failures
 from jobs.cli.warehouse_opening import open_warehouse
 from jobs.commands.demo_removal import WORK_FOLDER, remove_earlier_demo
 from jobs.commands.demo_shop import DEMO_SETTINGS, make_demo_shop
 from jobs.commands.maintain import maintain_after_publication
 from jobs.commands.maintain import summary_lines as maintenance_lines
 from jobs.commands.terminal import print_leaderboard_and_example_lists
-from jobs.errors import UsageError
+from jobs.errors import NextmartError, UsageError
 from jobs.orchestration.dbt_build import published_counts_line, run_dbt_build
 from jobs.orchestration.settings_check import require_sound_settings
 from jobs.orchestration.torchrun import require_single_process
@@ -72,12 +72,15 @@ def run_command(
                 for reason in full_refresh_reasons(connection):
                     say(f"WARN: {reason}; `nextmart run --full-refresh` builds them anew")
         summary = _build_and_publish(settings, full_refresh=full_refresh, allow_shrink=allow_shrink, verbose=verbose)
-        for line in maintenance_lines(maintain_after_publication(_with_longer_wait(settings))):
-            say(line)
+        failures: list[NextmartError] = []
+        try:
+            for line in maintenance_lines(maintain_after_publication(_with_longer_wait(settings))):
+                say(line)
+        except NextmartError as error:  # the report is written all the same, and targets that failed are named too
+            failures.append(error)
         if settings.report:
             write_report_after_publication(_with_longer_wait(settings), settings.report)
-    print_outcome(summary, f"published {settings.published}: {published_counts_line(summary)}", as_json)
-    require_all_targets_copied(summary["detail"]["targets"], settings.published)
+    _print_publication(settings, summary, as_json, failures)
 
 
 @app.command("publish")
@@ -100,8 +103,20 @@ def publish_command(
     settings = load_settings(warehouse=warehouse, published=published, wait_seconds=wait_seconds)
     extra_targets = {"--to": _parse_extra_target(*to)} if to else {}
     summary = _publish(settings, allow_shrink=allow_shrink, extra_targets=extra_targets)
-    print_outcome(summary, f"published {settings.published}: {published_counts_line(summary)}", as_json)
-    require_all_targets_copied(summary["detail"]["targets"], settings.published)
+    _print_publication(settings, summary, as_json)
+
+
+def _print_publication(
+    settings: Settings, summary: dict[str, Any], as_json: bool, failures: Sequence[NextmartError] = ()
+) -> None:
+    """Print what was published; end with exit code 1 if a target could not get it, or if there are other failures."""
+    problems = list(failures)
+    try:
+        require_all_targets_copied(summary["detail"]["targets"], settings.published)
+    except NextmartError as error:
+        problems.append(error)
+    text = f"published {settings.published}: {published_counts_line(summary)}"
+    print_outcome_with_failures(summary, text, as_json, problems)
 
 
 def _parse_extra_target(type_name: str, path: str) -> PublishTarget:

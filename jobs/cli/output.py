@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import duckdb
@@ -15,6 +16,25 @@ from jobs.warehouse.damage import damage_advice
 def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
     """Print the outcome on stdout: ``text`` for people, or ``summary`` as JSON for machines."""
     print_result(json.dumps(summary, default=str) if as_json else text)
+
+
+def print_outcome_with_failures(
+    summary: dict[str, Any], text: str, as_json: bool, failures: Sequence[Exception]
+) -> None:
+    """Print the outcome of a command of which some steps may have failed; if any has, end the process with exit code 1.
+
+    With ``as_json`` stdout gets one JSON object, which has the failures too.
+    """
+    if not failures:
+        print_outcome(summary, text, as_json)
+        return
+    message = "\n".join(map(str, failures))
+    print_outcome(summary | {"error": message, "exit_code": 1}, text, as_json)
+    if os.environ.get("NEXTMART_DEBUG"):
+        for failure in failures:
+            say("".join(traceback.format_exception(failure)))
+    say(f"nextmart: {message}")
+    sys.exit(1)
 
 
 def wants_json() -> bool:

@@ -7,6 +7,7 @@ import pytest
 from test_load import Shell
 from test_publish import make_night
 
+from jobs.cli import night_commands
 from jobs.warehouse.connection import connect, prepare_warehouse
 
 SETTINGS = """
@@ -63,9 +64,28 @@ def test_publish_says_which_target_it_could_not_reach_and_fails(shell):
     assert "published.duckdb is published, but these targets still hold the publication before" in said
     assert "[publish.bi]: can't attach" in said
     assert "v3" in visitors_in("files")
-    targets = json.loads(shell.stdout.splitlines()[0])["detail"]["targets"]
+    summary = json.loads(shell.stdout)  # one object
+    assert summary["exit_code"] == 1
+    assert "[publish.bi]: can't attach" in summary["error"]
+    targets = summary["detail"]["targets"]
     assert set(targets["[publish.bi]"]) == {"problem"}
     assert targets["[publish.files]"]["rows"] > 0
+
+
+def test_a_run_whose_upkeep_fails_writes_its_report_and_names_targets_that_failed(shell, monkeypatch):
+    shell.write("nextmart.toml", SETTINGS + UNREACHABLE)
+    shell.write("backups", "a file where the folder of copies has to be")
+    monkeypatch.setattr(night_commands, "run_dbt_build", lambda *arguments, **options: None)
+    monkeypatch.setenv("NEXTMART_BACKUPS_KEPT", "1")
+    monkeypatch.setenv("NEXTMART_REPORT", "report.html")
+    pages = []
+    monkeypatch.setattr(night_commands, "write_report_after_publication", lambda settings, page: pages.append(page))
+    code, said = shell("run")
+    assert code == 1
+    assert "the upkeep after that failed: " in said
+    assert "[publish.bi]: can't attach" in said
+    assert "published published.duckdb: " in shell.stdout
+    assert len(pages) == 1
 
 
 @pytest.mark.parametrize(
