@@ -14,6 +14,7 @@ import duckdb
 from jobs.commands.maintain import back_up
 from jobs.commands.person import Person
 from jobs.errors import NextmartError
+from jobs.os_errors import os_error_text
 from jobs.settings import Settings
 from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
 from jobs.warehouse.connection import quoted_name
@@ -94,15 +95,23 @@ def delete_copies_holding_person(settings: Settings, person: Person, visitor_ids
     if holding:
         try:
             outcome.new_copy_path = back_up(settings).path
-        except NextmartError as error:
-            reason = f"holds this person, and no new copy could be taken: {error}"
+        except (NextmartError, duckdb.Error, OSError) as error:
+            reason = f"holds this person, and no new copy could be taken: {_error_text(error)}"
             outcome.warnings_about_remaining_files += [f"{path} {reason}" for path in holding]
         else:
             for path in holding:
-                # the file may be gone: taking a new copy deletes the oldest copies beyond the number to keep
-                path.unlink(missing_ok=True)
-            outcome.deleted_copy_paths = holding
+                try:
+                    # the file may be gone: taking a new copy deletes the oldest copies beyond the number to keep
+                    path.unlink(missing_ok=True)
+                    outcome.deleted_copy_paths.append(path)
+                except OSError as error:
+                    reason = f"holds this person, and can't be deleted: {_error_text(error)}"
+                    outcome.warnings_about_remaining_files.append(f"{path} {reason}")
     return outcome
+
+
+def _error_text(error: Exception) -> str:
+    return os_error_text(error) if isinstance(error, OSError) else str(error)
 
 
 def copy_holds_person(copy_path: Path, database_name: str, person: Person, visitor_ids: list[str]) -> bool:

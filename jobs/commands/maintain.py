@@ -1,5 +1,6 @@
 """`nextmart maintain`, also run at the end of a night: retention, compaction, and a backup copy of the warehouse."""
 
+import glob
 from contextlib import closing
 from dataclasses import fields
 from typing import Any
@@ -10,9 +11,17 @@ from jobs.errors import NextmartError
 from jobs.files import remove_database, unfinished_path
 from jobs.os_errors import os_error_text
 from jobs.settings import Settings
-from jobs.warehouse.backups import Backup, backup_read_error, drop_old_backups, list_backups, take_backup
+from jobs.warehouse.backups import (
+    Backup,
+    backup_read_error,
+    drop_old_backups,
+    list_backups,
+    paths_left_by_killed_restore,
+    take_backup,
+)
 from jobs.warehouse.compaction import compact, is_worth_compacting, read_file_size
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
+from jobs.warehouse.damage import damage_advice
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.retention import Retention, delete_old_rows
 
@@ -36,7 +45,7 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
     ----------
     at_night : bool
         Whether this is the end of a night. Then the warehouse is compacted at most every seventh night, and a
-        compaction that fails raises no error.
+        compaction that fails raises no error, unless the warehouse is damaged.
 
     Returns
     -------
@@ -47,6 +56,8 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
     ------
     NextmartError
         If no copy can be taken, or the warehouse can't be compacted and ``at_night`` is false.
+    duckdb.Error, OSError
+        If DuckDB or the operating system refuses one of these steps.
     """
     with closing(connect(settings.warehouse, wait_seconds=settings.wait_seconds)) as connection:
         prepare_warehouse(connection)
@@ -64,10 +75,14 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
     if due:
         try:
             detail["bytes_after"] = compact(settings.warehouse).total_bytes
-        except NextmartError as error:
+        except (NextmartError, duckdb.Error, OSError) as error:
             if not at_night:
                 raise
-            detail["not_compacted"] = str(error)
+            if damage_advice(str(error)):
+                raise _damage_error(settings, str(error)) from error
+            reason = os_error_text(error) if isinstance(error, OSError) else str(error)
+            is_whole_message = isinstance(error, NextmartError)
+            detail["not_compacted"] = reason if is_whole_message else f"the warehouse can't be compacted: {reason}"
     if settings.backups_kept:
         detail["backup"] = str(back_up(settings).path)
     return run_record.as_dictionary()
@@ -108,20 +123,22 @@ def back_up(settings: Settings) -> Backup:
     except NextmartError as error:
         if (problem := backup_read_error(settings.warehouse, settings.warehouse.stem)) is None:
             raise
-        raise NextmartError(f"{settings.warehouse} is damaged: {problem}\n{_restore_advice(settings)}") from error
+        raise _damage_error(settings, problem) from error
     if settings.backups_kept:  # with the setting 0, users take copies by hand, and delete them by hand
         drop_old_backups(settings.backup_folder, settings.warehouse, settings.backups_kept)
     return backup
 
 
-def _restore_advice(settings: Settings) -> str:
+def _damage_error(settings: Settings, problem: str) -> NextmartError:
+    """Return an error that says that the warehouse is damaged, and which copy can take its place."""
     backups = list_backups(settings.backup_folder, settings.warehouse)
-    if not backups:
-        return "There is no copy to put in its place (setting backups_kept)."
-    return (
-        f"The copies stay as they are; the newest is of {backups[0].taken_at:%Y-%m-%d %H:%M} UTC. Put it in the "
-        "warehouse's place: nextmart restore"
-    )
+    advice = "There is no copy to put in its place (setting backups_kept)."
+    if backups:
+        advice = (
+            f"The copies stay as they are; the newest is of {backups[0].taken_at:%Y-%m-%d %H:%M} UTC. Put it in the "
+            "warehouse's place: nextmart restore"
+        )
+    return NextmartError(f"{settings.warehouse} is damaged: {problem}\n{advice}")
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:
@@ -149,8 +166,9 @@ def _delete_old_checkpoints_and_unfinished_copies(settings: Settings) -> list[st
     )
     unfinished = unfinished_path(settings.warehouse.resolve())
     old = [*checkpoints[settings.checkpoints_kept :], *([unfinished] if unfinished.exists() else [])]
+    old += paths_left_by_killed_restore(settings.warehouse)
     if settings.backup_folder.is_dir():
-        old += settings.backup_folder.glob(f".{settings.warehouse.stem}.*.unfinished")
+        old += settings.backup_folder.glob(f".{glob.escape(settings.warehouse.stem)}.*.unfinished")
     for path in old:
         remove_database(path)
     return [str(path) for path in old]

@@ -5,6 +5,7 @@ checksum of every block: a copy of a damaged warehouse never replaces a good cop
 equal words of eight bytes cancel each other out, so it can miss that both were overwritten with zeros.
 """
 
+import glob
 import re
 import shutil
 from collections.abc import Iterator
@@ -49,7 +50,7 @@ def list_backups(folder: Path, warehouse: Path) -> list[Backup]:
     """Return the backup copies of a warehouse in a folder, newest first."""
     named = re.compile(re.escape(warehouse.stem) + r"\.(\d{6})\.duckdb")
     found = []
-    for path in folder.glob(f"{warehouse.stem}.*.duckdb") if folder.is_dir() else ():
+    for path in folder.glob(f"{glob.escape(warehouse.stem)}.*.duckdb") if folder.is_dir() else ():
         if numbered := named.fullmatch(path.name):
             status = path.stat()
             taken_at = datetime.fromtimestamp(status.st_mtime, UTC)
@@ -90,7 +91,8 @@ def copy_and_verify(source_path: Path, copy_path: Path, database_name: str) -> R
     require_disk_space(copy_path.parent, source_path.stat().st_size, f"a copy of {source_path}", "nothing was copied")
     try:
         with locked_against_writers(source_path) as original, unfinished.open("wb") as copy:
-            if source_path.with_name(source_path.name + ".wal").exists():
+            resolved = source_path.resolve()  # DuckDB writes the log beside the file to which a symbolic link leads
+            if resolved.with_name(resolved.name + ".wal").exists():
                 raise NextmartError(f"a process has written to {source_path} just now: copy it again later")
             shutil.copyfileobj(original, copy, 1 << 22)
         with open_read_only(unfinished, database_name) as connection:
@@ -137,7 +139,7 @@ def restore_backup(backup: Backup, warehouse: Path) -> Path | None:
         warehouse then stays as it is.
     """
     warehouse = warehouse.resolve()
-    restored = warehouse.with_name(f".{warehouse.name}.restored")
+    restored = _restored_copy_path(warehouse)
     copy_and_verify(backup.path, restored, warehouse.stem)
     try:
         if not warehouse.exists():
@@ -153,9 +155,24 @@ def restore_backup(backup: Backup, warehouse: Path) -> Path | None:
     return kept
 
 
+def paths_left_by_killed_restore(warehouse: Path) -> list[Path]:
+    """Return the paths of copies that a `nextmart restore` which was killed has left beside the warehouse."""
+    restored = _restored_copy_path(warehouse.resolve())
+    return [path for path in (restored, unfinished_path(restored)) if path.exists()]
+
+
+def _restored_copy_path(resolved_warehouse: Path) -> Path:
+    """Return the path at which a restore verifies a copy, before it takes the warehouse's place."""
+    return resolved_warehouse.with_name(f".{resolved_warehouse.name}.restored")
+
+
 def replaced_warehouse_paths(warehouse: Path) -> list[Path]:
-    """Return the paths of replaced warehouses that are kept beside the present one."""
-    return sorted(warehouse.parent.glob(f"{warehouse.name}.before-restore-*"))
+    """Return the paths of replaced warehouses that are kept beside the present one.
+
+    If the warehouse's path is a symbolic link, they are beside the file to which it leads.
+    """
+    warehouse = warehouse.resolve()
+    return sorted(warehouse.parent.glob(f"{glob.escape(warehouse.name)}.before-restore-*"))
 
 
 def _set_warehouse_aside(warehouse: Path) -> Path:

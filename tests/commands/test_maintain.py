@@ -2,17 +2,21 @@
 
 import errno
 import shutil
+from pathlib import Path
+from unittest.mock import Mock
 
+import duckdb
 import pytest
 
 from jobs.commands import maintain as maintain_module
 from jobs.commands.backups_of_person import delete_copies_holding_person
-from jobs.commands.maintain import maintain, maintain_after_publication
+from jobs.commands.maintain import back_up, maintain, maintain_after_publication
 from jobs.commands.person import Person
 from jobs.commands.restore import restore
 from jobs.commands.sizes import read_sizes, size_lines
 from jobs.errors import NextmartError
 from jobs.settings import Settings
+from jobs.warehouse import backups
 from jobs.warehouse.backups import list_backups
 from jobs.warehouse.connection import connect, prepare_warehouse
 
@@ -93,6 +97,20 @@ def test_old_checkpoints_and_what_kills_left_go(settings):
     assert not left.exists()
 
 
+@pytest.mark.parametrize("moment", ["open_read_only", "_set_warehouse_aside"])
+def test_copies_that_a_killed_restore_left_go(settings, monkeypatch, moment):
+    copy = back_up(settings).path
+    files = set(settings.warehouse.parent.iterdir())
+    with monkeypatch.context() as patched:
+        patched.setattr(backups, moment, Mock(side_effect=KeyboardInterrupt))
+        patched.setattr(backups, "remove_database", lambda path: None)  # a kill lets nothing be cleaned up
+        with pytest.raises(KeyboardInterrupt):
+            restore(settings, copy)
+    assert set(settings.warehouse.parent.iterdir()) != files
+    maintain(settings)
+    assert set(settings.warehouse.parent.iterdir()) == files
+
+
 def test_a_night_compacts_at_most_every_seventh_time_and_by_day_at_once(settings, monkeypatch):
     monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
     settings = settings.model_copy(update={"compact_free_share": 0.001})
@@ -118,19 +136,40 @@ def test_a_night_compacts_at_most_every_seventh_time_and_by_day_at_once(settings
     assert maintain(settings)["detail"]["compacted"]
 
 
-def test_a_night_goes_on_without_a_compaction_that_fails(settings, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NextmartError("no space"), "no space"),
+        (duckdb.OutOfMemoryException("too little"), "the warehouse can't be compacted: too little"),
+        (OSError(errno.ENOSPC, "full"), "the warehouse can't be compacted: no space is left on that disk"),
+    ],
+)
+def test_a_night_goes_on_without_a_compaction_that_fails(settings, monkeypatch, error, said):
     def fail(path):
-        raise NextmartError("no space")
+        raise error
 
     monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
     monkeypatch.setattr(maintain_module, "compact", fail)
+    settings = settings.model_copy(update={"compact_free_share": 1e-9, "backups_kept": 1})
+    with connect(settings.warehouse) as connection:
+        connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
+        connection.execute("checkpoint; drop table ml.x")
+    detail = maintain(settings, at_night=True)["detail"]
+    assert detail["not_compacted"].startswith(said)
+    assert [str(copy.path) for copy in list_backups(settings.backup_folder, settings.warehouse)] == [detail["backup"]]
+    with pytest.raises(type(error)):
+        maintain(settings)
+
+
+def test_a_compaction_that_finds_damage_is_no_warning(settings, monkeypatch):
+    monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
+    monkeypatch.setattr(maintain_module, "compact", Mock(side_effect=duckdb.IOException("Corrupt database file")))
     settings = settings.model_copy(update={"compact_free_share": 1e-9})
     with connect(settings.warehouse) as connection:
         connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
         connection.execute("checkpoint; drop table ml.x")
-    assert maintain(settings, at_night=True)["detail"]["not_compacted"] == "no space"
-    with pytest.raises(NextmartError, match="no space"):
-        maintain(settings)
+    with pytest.raises(NextmartError, match=r"(?s)is damaged: Corrupt .*There is no copy"):
+        maintain(settings, at_night=True)
 
 
 def test_each_night_takes_a_copy_and_a_damaged_warehouse_is_said_with_what_to_type(settings):
@@ -174,18 +213,49 @@ def test_copies_that_hold_a_forgotten_person_make_room_for_a_new_one(settings):
     assert list_backups(settings.backup_folder, settings.warehouse) == [left]
 
 
-def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NextmartError("no space"), "no space"),
+        (duckdb.IOException("torn"), "torn"),
+        (
+            OSError(errno.EROFS, "read-only", "backups"),
+            "backups: lies on a read-only disk: choose another folder",
+        ),
+    ],
+)
+def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch, error, said):
     def fail(settings):
-        raise NextmartError("no space")
+        raise error
 
     settings = settings.model_copy(update={"backups_kept": 1})
     maintain(settings)
     [copy] = list_backups(settings.backup_folder, settings.warehouse)
     monkeypatch.setattr("jobs.commands.backups_of_person.back_up", fail)
     outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
-    reason = "holds this person, and no new copy could be taken: no space"
+    reason = f"holds this person, and no new copy could be taken: {said}"
     assert outcome.warnings_about_remaining_files == [f"{copy.path} {reason}"]
     assert copy.path.exists()
+
+
+def test_a_copy_that_cant_be_deleted_is_named(settings, monkeypatch):
+    settings = settings.model_copy(update={"backups_kept": 3})
+    maintain(settings)
+    [copy] = list_backups(settings.backup_folder, settings.warehouse)
+    with connect(settings.warehouse) as connection:
+        connection.execute("delete from raw.events where visitor_id = 'ann'")
+    unlink = Path.unlink
+
+    def refuse_copies(path, missing_ok=False):
+        if path == copy.path:
+            raise PermissionError(errno.EPERM, "not permitted", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse_copies)
+    outcome = delete_copies_holding_person(settings, Person("visitor", "ann"), ["ann"])
+    assert outcome.deleted_copy_paths == []
+    [warning] = outcome.warnings_about_remaining_files
+    assert warning.startswith(f"{copy.path} holds this person, and can't be deleted: {copy.path}: no permission")
 
 
 def test_a_warehouse_that_was_set_aside_is_named_if_it_holds_the_person_or_cant_be_read(settings):

@@ -7,7 +7,14 @@ import pytest
 
 from jobs import files
 from jobs.errors import NextmartError
-from jobs.warehouse.backups import backup_read_error, drop_old_backups, list_backups, restore_backup, take_backup
+from jobs.warehouse.backups import (
+    backup_read_error,
+    drop_old_backups,
+    list_backups,
+    replaced_warehouse_paths,
+    restore_backup,
+    take_backup,
+)
 from jobs.warehouse.connection import connect
 from jobs.warehouse.contents import open_read_only, read_row_counts_and_hashes
 from jobs.warehouse.damage import damage_advice
@@ -59,6 +66,26 @@ def test_copies_are_numbered_verified_and_the_newest_are_kept(warehouse, tmp_pat
     assert sorted(path.name for path in folder.iterdir()) == ["warehouse.000003.duckdb", "warehouse.000004.duckdb"]
     assert rows_of(backup.path) == rows_of(warehouse)
     assert backup_read_error(backup.path, "warehouse") is None
+
+
+def test_a_warehouse_whose_name_has_signs_of_patterns_has_copies_and_files_set_aside(filled, tmp_path):
+    warehouse = shutil.copy(filled, tmp_path / "shop[1].duckdb")
+    copy = take_backup(warehouse, tmp_path / "backups")
+    assert list_backups(tmp_path / "backups", warehouse) == [copy]
+    kept = restore_backup(copy, warehouse)
+    assert replaced_warehouse_paths(warehouse) == [kept]
+
+
+def test_behind_a_link_files_set_aside_are_found_and_a_log_stops_a_copy(warehouse, tmp_path):
+    (tmp_path / "disk").mkdir()
+    behind = warehouse.rename(tmp_path / "disk" / "warehouse.duckdb")
+    warehouse.symlink_to(behind)
+    copy = take_backup(warehouse, tmp_path / "backups")
+    kept = restore_backup(copy, warehouse)
+    assert replaced_warehouse_paths(warehouse) == [kept]
+    behind.with_name("warehouse.duckdb.wal").write_bytes(b"rows that are not in the file yet")
+    with pytest.raises(NextmartError, match="copy it again later"):
+        take_backup(warehouse, tmp_path / "backups")
 
 
 def test_a_page_of_zeros_anywhere_is_found_or_holds_nothing(filled, tmp_path):
