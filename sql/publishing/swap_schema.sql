@@ -16,28 +16,37 @@ begin
     set local lock_timeout = '10s';
     set local search_path = '';  -- with an empty search path, PostgreSQL's texts of views name the schema of each table
 
-    -- the new schema and its tables get the rights that people have on the live schema and its tables
+    -- the new schema, its tables and their columns get the rights that people have on the live ones
     for granted_right in
         select
-            rights.privilege_type,
+            rights.privilege_type || coalesce(' (' || quote_ident(rights.column_name) || ')', '') as privilege,
             case when rights.table_name is null then format('schema %I', incoming_name)
                 else format('%I.%I', incoming_name, rights.table_name) end as target,
             case when rights.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(rights.grantee)) end as grantee,
             case when rights.is_grantable then ' with grant option' else '' end as grant_option
         from (
-            select null::name as table_name, nspowner as owner, acl.*
+            select null::name as table_name, null::name as column_name, nspowner as owner, acl.*
             from pg_catalog.pg_namespace cross join aclexplode(nspacl) as acl
             where oid = live_id
             union all
-            select relname, relowner, acl.*
+            select relname, null::name, relowner, acl.*
             from pg_catalog.pg_class cross join aclexplode(relacl) as acl
             where relnamespace = live_id and to_regclass(format('%I.%I', incoming_name, relname)) is not null
+            union all
+            select live_table.relname, live_column.attname, live_table.relowner, acl.*
+            from pg_catalog.pg_class as live_table
+            inner join pg_catalog.pg_attribute as live_column on live_table.oid = live_column.attrelid
+            inner join pg_catalog.pg_attribute as new_column
+                on to_regclass(format('%I.%I', incoming_name, live_table.relname)) = new_column.attrelid
+                and live_column.attname = new_column.attname
+            cross join aclexplode(live_column.attacl) as acl
+            where live_table.relnamespace = live_id and not new_column.attisdropped
         ) as rights
         where rights.grantee <> rights.owner
     loop
         execute format(
             'grant %s on %s to %s%s',
-            granted_right.privilege_type, granted_right.target, granted_right.grantee, granted_right.grant_option
+            granted_right.privilege, granted_right.target, granted_right.grantee, granted_right.grant_option
         );
     end loop;
 

@@ -185,10 +185,15 @@ def test_rights_views_keys_and_comments_of_postgresql_follow_the_swap(warehouse,
         create role analyst;
         grant usage on schema recommendations to analyst;
         grant select on recommendations.visitor_recommendations to analyst;
+        grant select (rank, item_id), update (rank) on recommendations.popular_items to analyst;
     """)
     make_night(warehouse, 2)
     publish_from(warehouse, published)
     assert "problem" not in copy_to_targets(published, target)["[publish.bi]"]
+    assert server.execute("""
+        select column_name, privilege_type from information_schema.column_privileges
+        where grantee = 'analyst' and table_name = 'popular_items' order by 1, 2
+    """) == "item_id|SELECT\nrank|SELECT\nrank|UPDATE\n"  # fmt: skip
     assert server.execute("select distinct model_version from mine.top") == "g0002\n"
     assert server.execute("select reloptions from pg_class where relname = 'top'") == "{security_barrier=true}\n"
     assert server.execute("""
