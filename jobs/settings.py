@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     """The number of newest copies of the warehouse that are kept; each night takes one, and reads every row of it.
     0: no night takes one."""
     backup_folder: Path = Path("backups")
-    """Folder of the copies of the warehouse: best on another disk."""
+    """Folder of the copies of the warehouse: best on another disk. Each warehouse needs a folder of its own."""
     compact_free_share: float = Field(0.5, gt=0, le=1)
     """The file is compacted if at least this share of it is free: by `nextmart maintain`, and at the end of a night,
     but then at most every seventh night. A file below 64 MB is never compacted. 1: no file is."""

@@ -111,10 +111,11 @@ def restore_command(
     copy: Annotated[Path | None, typer.Argument(help="The copy; the newest good one by default.")] = None,
     list_copies: Annotated[bool, typer.Option("--list", help="List the copies, and restore none.")] = False,
     warehouse: Warehouse = None,
+    wait_seconds: WaitSeconds = None,
     as_json: Json = False,
 ) -> None:
     """Replace the warehouse by a copy of it; the replaced file is kept beside it."""
-    settings = load_settings(warehouse=warehouse)
+    settings = load_settings(warehouse=warehouse, wait_seconds=wait_seconds)
     if list_copies:
         summary, text = list_of_copies(settings)
     else:

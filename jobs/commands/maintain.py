@@ -17,6 +17,7 @@ from jobs.warehouse.backups import (
     drop_old_backups,
     list_backups,
     paths_left_by_killed_restore,
+    require_copies_of_same_warehouse,
     take_backup,
 )
 from jobs.warehouse.compaction import compact, is_worth_compacting, read_file_size
@@ -114,10 +115,12 @@ def back_up(settings: Settings) -> Backup:
     Raises
     ------
     NextmartError
-        If no copy can be taken; if the warehouse is damaged, the message names the newest good copy.
+        If no copy can be taken; if the warehouse is damaged, the message names the newest good copy. Or if the folder
+        holds copies of another warehouse.
     """
     with closing(connect(settings.warehouse, wait_seconds=settings.wait_seconds)) as connection:
         connection.execute("checkpoint")  # an empty write-ahead log is removed when the file is closed
+        require_copies_of_same_warehouse(connection, settings.warehouse, settings.backup_folder)
     try:
         backup = take_backup(settings.warehouse, settings.backup_folder)
     except NextmartError as error:

@@ -8,6 +8,8 @@ from jobs.errors import NextmartError, UsageError
 from jobs.progress import say
 from jobs.settings import Settings
 from jobs.warehouse.backups import Backup, backup_read_error, list_backups, restore_backup
+from jobs.warehouse.contents import open_read_only
+from jobs.warehouse.warehouse_tables import is_warehouse_table
 
 
 def list_of_copies(settings: Settings) -> tuple[dict[str, Any], str]:
@@ -29,6 +31,8 @@ def restore(settings: Settings, copy_path: Path | None) -> tuple[dict[str, Any],
     ------
     NextmartError
         If there is no good copy, or the warehouse is open in another process; nothing is changed then.
+    UsageError
+        If ``copy_path`` is no copy of a warehouse.
     """
     backup = _backup_at_path(copy_path) if copy_path else _newest_good_copy(settings)
     kept = restore_backup(backup, settings.warehouse)
@@ -44,6 +48,12 @@ def restore(settings: Settings, copy_path: Path | None) -> tuple[dict[str, Any],
 def _backup_at_path(path: Path) -> Backup:
     if not path.is_file():
         raise UsageError(f"there is no copy {path}: `nextmart restore --list` shows those that there are")
+    with open_read_only(path, "copy") as connection:
+        if not is_warehouse_table(connection, "ml", "job_runs"):
+            raise UsageError(
+                f"{path} is no copy of a warehouse: nextmart has never run in it. `nextmart restore --list` shows the "
+                "copies that there are"
+            )
     status = path.stat()
     return Backup(path, 0, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC))
 

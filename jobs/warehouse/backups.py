@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+import duckdb
+
 from jobs.errors import NextmartError
 from jobs.files import (
     copy_owner_and_mode,
@@ -25,7 +27,9 @@ from jobs.files import (
     require_disk_space,
     unfinished_path,
 )
+from jobs.warehouse.connection import Connection
 from jobs.warehouse.contents import RowsByTable, open_read_only, read_row_counts_and_hashes
+from jobs.warehouse.schema import first_upgrade_time
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,31 @@ def list_backups(folder: Path, warehouse: Path) -> list[Backup]:
             taken_at = datetime.fromtimestamp(status.st_mtime, UTC)
             found.append(Backup(path, int(numbered[1]), status.st_size, taken_at))
     return sorted(found, key=lambda backup: backup.sequence_number, reverse=True)
+
+
+def require_copies_of_same_warehouse(connection: Connection, warehouse: Path, folder: Path) -> None:
+    """Raise NextmartError if the newest backup copy in a folder is one of another warehouse of the same file name.
+
+    Else the two warehouses would number their copies together, each would delete the other's oldest copies, and a
+    restore could put the other's rows in its place. A copy that can't be read is not taken for another warehouse's.
+
+    Parameters
+    ----------
+    connection : Connection
+        The open warehouse.
+    """
+    for copy in list_backups(folder, warehouse)[:1]:
+        try:
+            with open_read_only(copy.path, warehouse.stem) as opened:
+                made_at = first_upgrade_time(opened)
+        except (NextmartError, duckdb.Error):
+            return
+        if made_at and made_at != first_upgrade_time(connection):
+            raise NextmartError(
+                f"{copy.path} is a copy of another warehouse than {warehouse}, so no copy was taken: they would take "
+                "each other's place. Give each warehouse a folder of its own (setting backup_folder), or move the "
+                "other's copies away"
+            )
 
 
 def take_backup(warehouse: Path, folder: Path) -> Backup:

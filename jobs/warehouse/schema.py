@@ -5,6 +5,7 @@ import pkgutil
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from typing import Final
@@ -135,6 +136,17 @@ def _read_version(connection: duckdb.DuckDBPyConnection, relation_names: set[str
             "changed."
         )
     return int(found)
+
+
+def first_upgrade_time(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return when a warehouse got its first version, at which it was made; it tells warehouses apart.
+
+    None if the warehouse has no version table, as one of a very early version of nextmart.
+    """
+    if "ml.schema_versions" not in _existing_relations(connection):
+        return None
+    row = connection.execute("select applied_at from ml.schema_versions order by version limit 1").fetchone()
+    return row[0] if row else None
 
 
 def full_refresh_reasons(connection: duckdb.DuckDBPyConnection) -> list[str]:

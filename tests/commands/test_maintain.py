@@ -14,7 +14,7 @@ from jobs.commands.maintain import back_up, maintain, maintain_after_publication
 from jobs.commands.person import Person
 from jobs.commands.restore import restore
 from jobs.commands.sizes import read_sizes, size_lines
-from jobs.errors import NextmartError
+from jobs.errors import NextmartError, UsageError
 from jobs.settings import Settings
 from jobs.warehouse import backups
 from jobs.warehouse.backups import list_backups
@@ -190,6 +190,28 @@ def test_each_night_takes_a_copy_and_a_damaged_warehouse_is_said_with_what_to_ty
     assert summary["restored"] == str(copies[1].path)
     assert summary["kept"] in text
     assert column(settings, "select event_id from raw.events") == events
+
+
+def test_two_warehouses_of_one_name_dont_share_a_folder_of_copies(settings, tmp_path):
+    copy = back_up(settings)
+    (tmp_path / "other").mkdir()
+    other = settings.model_copy(update={"warehouse": tmp_path / "other" / "warehouse.duckdb", "backups_kept": 1})
+    with connect(other.warehouse) as connection:
+        prepare_warehouse(connection)
+    with pytest.raises(NextmartError, match=r"000001.duckdb is a copy of another warehouse than .*backup_folder"):
+        maintain(other)
+    assert list_backups(settings.backup_folder, settings.warehouse) == [copy]
+    copy.path.write_bytes(b"torn")  # nobody can tell whose copy this is
+    assert maintain(other)["detail"]["backup"].endswith("warehouse.000002.duckdb")
+
+
+def test_a_file_that_is_no_copy_of_a_warehouse_is_not_put_in_its_place(settings, tmp_path):
+    published, before = tmp_path / "published.duckdb", settings.warehouse.read_bytes()
+    with duckdb.connect(str(published)) as connection:
+        connection.execute("create schema recommendations; create table recommendations.items as select 1 as item_id")
+    with pytest.raises(UsageError, match=r"published.duckdb is no copy of a warehouse"):
+        restore(settings, published)
+    assert settings.warehouse.read_bytes() == before
 
 
 def test_without_a_good_copy_a_restore_changes_nothing(settings):

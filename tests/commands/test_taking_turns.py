@@ -24,6 +24,10 @@ WRITING = [
     "unpin",
     "rollback",
     "forget --visitor v",
+    "place",
+    "maintain",
+    "backup",
+    "restore --wait 0",
 ]
 
 
