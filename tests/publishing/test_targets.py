@@ -259,6 +259,22 @@ def test_a_target_that_makes_no_sense_is_refused(target, message):
         PublishTarget.model_validate(target)
 
 
+def test_a_null_byte_in_an_id_stops_no_publication_in_postgresql(warehouse, published, server):
+    id_, shown = "v" + chr(0), "v\N{REPLACEMENT CHARACTER}"
+    warehouse.execute("update recommendations.visitor_recommendations set visitor_id = ? where visitor_id = 'v1'", [id_])
+    warehouse.execute(
+        "create table recommendations.changes as select 'default' as placement, 'v2' as visitor_id, [?] as old_items, "
+        "null::timestamptz as changed_at",
+        [id_],
+    )
+    publish_from(warehouse, published)
+    outcome = copy_to_targets(published, postgres_target(server))["[publish.bi]"]
+    assert "problem" not in outcome, outcome
+    count = "select count(*) from recommendations.visitor_recommendations where visitor_id = "
+    assert server.execute(f"{count}'{shown}'") == "5\n"
+    assert server.execute("select old_items[1] from recommendations.changes") == f"{shown}\n"
+
+
 def test_lists_of_changes_are_arrays_in_postgresql(warehouse, published, server):
     warehouse.execute(
         "create table recommendations.changes as from (values ('default', 'v1', null, ['a', 'b']), "

@@ -30,6 +30,8 @@ PRIMARY_KEYS: Final = {
     "visitor_recommendations_wide": ("visitor_id",),
 }
 """Name of a published table -> the columns of its primary key."""
+REPLACE_NULL_BYTES: Final = "set pg_null_byte_replacement = '\N{REPLACEMENT CHARACTER}'"
+"""PostgreSQL refuses texts with a null byte, and anybody who sends events can put one in a visitor_id."""
 SEARCHED_COLUMNS: Final = ("visitor_id", "item_id")
 """Columns by which people look up rows; each of them gets an index in every table that has the column."""
 
@@ -50,6 +52,7 @@ def write_postgres(published_file: Path, target: PublishTarget, setting_name: st
     }
     with open_published_file(published_file) as (connection, tables):
         attach_database(connection, "target", target.attached_database(), setting_name)
+        connection.execute(REPLACE_NULL_BYTES)
         for file in ("drop_old_schema.sql", "prepare_incoming_schema.sql"):
             _execute_on_server(connection, sql_text(f"publishing/{file}").format(**names))
         connection.execute("call pg_clear_cache()")
