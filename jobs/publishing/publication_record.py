@@ -2,14 +2,19 @@
 
 ``ml.published_lists`` keeps each list with the time in which it was live. Both tables are written in one transaction,
 from the published file itself, once the file is in its place. If a process was killed before that transaction, the row
-is missing, and the next command records the publication with the time that the file holds.
+is missing, and the next command records the publication with the time that the file holds, or with a later one if
+another file has been published since then.
 """
 
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from jobs.publishing.publication_history import insert_change_row, is_publication_recorded
+from jobs.publishing.publication_history import (
+    insert_change_row,
+    is_publication_recorded,
+    next_publication_number,
+)
 from jobs.publishing.publication_totals import UnreadablePublicationError, read_own_change_row, sql_of_lists_with_arms
 from jobs.publishing.published_file import without_write_ahead_log
 from jobs.warehouse.clock import now
@@ -75,9 +80,13 @@ OPEN_CHANGED_LISTS: Final = """
 
 def time_of_next_publication(connection: Connection) -> datetime:
     """Return the time for a new publication: now, or just after the newest publication if the clock is behind that."""
-    newest = connection.execute(SELECT_NEWEST_TIME).fetchone()
-    present = now()
-    return max(present, newest[0] + timedelta(microseconds=1)) if newest and newest[0] else present
+    newest, present = _newest_publication_time(connection), now()
+    return max(present, newest + timedelta(microseconds=1)) if newest else present
+
+
+def _newest_publication_time(connection: Connection) -> datetime | None:
+    row = connection.execute(SELECT_NEWEST_TIME).fetchone()
+    return row[0] if row else None
 
 
 def record_publication(connection: Connection, published_file: Path, change_row: dict[str, Any]) -> None:
@@ -128,4 +137,16 @@ def record_publication_if_missing(connection: Connection, published_file: Path) 
         except UnreadablePublicationError:
             return
         if change_row and not is_publication_recorded(connection, change_row["publish_run_id"]):
-            record_publication(connection, published_file, change_row)
+            record_publication(connection, published_file, _after_all_recorded(connection, change_row))
+
+
+def _after_all_recorded(connection: Connection, change_row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of an unrecorded publication, with a number and time after those of all recorded publications.
+
+    They are the publication's own, unless another file has been published since then.
+    """
+    number, newest_time = next_publication_number(connection), _newest_publication_time(connection)
+    is_newest = newest_time is None or change_row["decided_at"] > newest_time
+    if change_row["publication_number"] >= number and is_newest:
+        return change_row
+    return change_row | {"publication_number": number, "decided_at": time_of_next_publication(connection)}

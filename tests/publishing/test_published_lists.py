@@ -1,6 +1,7 @@
 """What was live for whom, and since when, is kept list by list, also where a publish was killed after its swap."""
 
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import duckdb
 import pytest
@@ -159,6 +160,27 @@ def test_a_publish_that_was_killed_after_its_swap_is_recorded_with_its_own_time(
         ("abe", third, None),
         ("a", first, None),
     ]
+
+
+def test_a_publication_that_is_recorded_after_one_to_another_file_gets_a_number_and_time_of_its_own(shop, monkeypatch):
+    shop.set({"v1": "abc", "v2": "a"})
+    shop.publish()
+    shop.set({"v1": "abd", "v2": "a"})
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing, "record_publication", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            shop.publish()
+    first_file, shop.published = shop.published, shop.published.with_name("elsewhere.duckdb")
+    shop.set({"v1": "abe", "v2": "a"})
+    elsewhere = shop.publish()
+    shop.published = first_file
+    record_publication_if_missing(shop.connection, shop.published)
+    numbers = shop.rows("select publication_number from ml.publication_changes order by 1")
+    assert numbers == [(1,), (2,), (3,)]
+    assert shop.live() == [("default", "v1", "abd"), ("default", "v2", "a")]
+    assert not shop.rows("from ml.published_lists where live_until <= live_from")
+    assert shop.rows("select max(decided_at) > min(decided_at) + to_days(2) from ml.publication_changes") == [(True,)]
+    assert [row[-2:] for row in shop.lists() if row[2] == "abe"] == [(elsewhere, elsewhere + timedelta(microseconds=1))]
 
 
 def test_a_kill_amid_the_record_leaves_nothing_of_it(shop, monkeypatch):

@@ -261,7 +261,9 @@ def test_a_target_that_makes_no_sense_is_refused(target, message):
 
 def test_a_null_byte_in_an_id_stops_no_publication_in_postgresql(warehouse, published, server):
     id_, shown = "v" + chr(0), "v\N{REPLACEMENT CHARACTER}"
-    warehouse.execute("update recommendations.visitor_recommendations set visitor_id = ? where visitor_id = 'v1'", [id_])
+    warehouse.execute(
+        "update recommendations.visitor_recommendations set visitor_id = ? where visitor_id = 'v1'", [id_]
+    )
     warehouse.execute(
         "create table recommendations.changes as select 'default' as placement, 'v2' as visitor_id, [?] as old_items, "
         "null::timestamptz as changed_at",
