@@ -181,12 +181,12 @@ def print_status(warehouse_state: dict[str, Any]) -> None:
 def _print_models(warehouse_state: dict[str, Any]) -> None:
     """Print the live model, and which models are damaged, due for retraining or left out of the last training."""
     live = warehouse_state["live_model"]
-    if live and live["ndcg_at_20"] is not None:
+    if live:
         pinned, reason = ", pinned" if live["is_pinned"] else "", on_one_line(live["reason"] or "")
-        print_result(
-            f"live model: {live['model_version']} (history before {live['data_cutoff_at']:%Y-%m-%d}, "
-            f"nDCG@20 {live['ndcg_at_20']:.4f}){pinned}; {reason}"
-        )
+        facts = [f"history before {live['data_cutoff_at']:%Y-%m-%d}"] if live["data_cutoff_at"] else []
+        ndcg = live["ndcg_at_20"]
+        facts.append("not measured on the hold-out" if ndcg is None else f"nDCG@20 {ndcg:.4f}")
+        print_result(f"live model: {live['model_version']} ({', '.join(facts)}){pinned}; {reason}")
     else:
         print_result("live model: none yet")
     for model in warehouse_state["damaged_models"]:

@@ -27,6 +27,24 @@ def test_what_is_not_built_yet_is_null(connection, tmp_path, capsys):
     assert "not built yet" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("metrics", "said"), [("", "not measured on the hold-out"), ("'ndcg'", "nDCG@20 0.1250")])
+def test_a_live_model_is_named_also_if_it_was_never_measured(connection, tmp_path, capsys, metrics, said):
+    connection.execute("""
+        insert into ml.models by name
+        select 'm1' as model_version, 'popularity' as model, '{}' as parameters, 'f' as fingerprint,
+            1 as training_rows, 0 as seed, '2026-01-02'::timestamptz as started_at, started_at as finished_at,
+            'live' as status, '1' as code_version, 1 as model_number, '2026-01-01'::timestamptz as data_cutoff_at
+    """)
+    connection.execute(f"""
+        insert into ml.model_metrics by name
+        select 'm1' as model_version, 'cutoff/test' as split, metric, 20 as k, 'all' as segment, 0.125 as value,
+            1 as n, now() as measured_at
+        from (select unnest([{metrics}]::varchar[]) as metric)
+    """)
+    print_status(read_status(connection, Settings(published=tmp_path / "published.duckdb")))
+    assert f"live model: m1 (history before 2026-01-01, {said})" in capsys.readouterr().out
+
+
 def test_the_newest_build_is_shown(connection, tmp_path, capsys):
     connection.execute("""
         create schema staging;
