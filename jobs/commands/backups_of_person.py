@@ -22,7 +22,11 @@ from jobs.warehouse.contents import open_read_only
 
 SELECT_COLUMNS_WITH_IDS = """
     select schema_name, table_name, column_name from duckdb_columns()
-    where database_name = current_database() and column_name in ('visitor_id', 'user_id', 'raw_row')
+    where database_name = current_database()
+        and (
+            column_name in ('visitor_id', 'user_id')
+            or (schema_name, table_name, column_name) = ('raw', 'unreadable_rows', 'raw_row')
+        )
         and table_oid in (select table_oid from duckdb_tables() where database_name = current_database())
     order by all
 """
@@ -30,8 +34,10 @@ SELECT_COLUMNS_WITH_IDS = """
 CONDITION_BY_ID_COLUMN = {
     "visitor_id": "list_contains($visitors, trim(visitor_id))",
     "user_id": "trim(user_id) = $user",
-    # the column raw_row holds the text of a rejected or unreadable row
-    "raw_row": "exists(from (select unnest($ids) as id) as ids where contains(raw_row, ids.id))",
+    # the text of a row that could not be read. As in the warehouse, the id has to stand in it as a word, since a short
+    # id such as 7 is a part of nearly every text
+    "raw_row": "table_name in ('events', 'visitors', 'impressions') and regexp_matches("
+    "raw_row, '(^|[^0-9A-Za-z])' || regexp_escape($id) || '([^0-9A-Za-z]|$)')",
 }
 
 
@@ -115,7 +121,7 @@ def _error_text(error: Exception) -> str:
 
 
 def copy_holds_person(copy_path: Path, database_name: str, person: Person, visitor_ids: list[str]) -> bool:
-    """Tell whether a table of a copy has a row of the person, or a text that equals one of the person's ids.
+    """Tell whether a table of a copy has a row of the person, or an unreadable row in which the person's id stands.
 
     Raises
     ------
@@ -125,11 +131,11 @@ def copy_holds_person(copy_path: Path, database_name: str, person: Person, visit
     own = person.id.strip()
     is_user = person.id_type == "user"
     known = sorted({*visitor_ids, *([] if is_user else [own])})
-    parameters = {"visitors": known, "user": own if is_user else None, "ids": [own]}
+    parameters = {"visitors": known, "user": own if is_user else None, "id": own}
     with open_read_only(copy_path, database_name) as connection:
         for schema, table, column in connection.execute(SELECT_COLUMNS_WITH_IDS).fetchall():
             relation = f"{quoted_name(schema)}.{quoted_name(table)}"
-            names = ("visitors",) if column == "visitor_id" else ("user",) if column == "user_id" else ("ids",)
+            names = ("visitors",) if column == "visitor_id" else ("user",) if column == "user_id" else ("id",)
             query = f"select exists(from {relation} where {CONDITION_BY_ID_COLUMN[column]})"
             try:
                 found = connection.execute(query, {name: parameters[name] for name in names}).fetchone()

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from jobs.commands import maintain as maintain_module
-from jobs.commands.backups_of_person import delete_copies_holding_person
+from jobs.commands.backups_of_person import copy_holds_person, delete_copies_holding_person
 from jobs.commands.maintain import back_up, maintain, maintain_after_publication
 from jobs.commands.person import Person
 from jobs.commands.restore import restore
@@ -258,6 +258,25 @@ def test_copies_are_named_when_no_new_one_can_be_taken(settings, monkeypatch, er
     reason = f"holds this person, and no new copy could be taken: {said}"
     assert outcome.warnings_about_remaining_files == [f"{copy.path} {reason}"]
     assert copy.path.exists()
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "is_held"),
+    [
+        ("events", "7,lamp,view", True),
+        ("events", '{"visitor_id": "7"', True),
+        ("events", "e17,v27,lamp,2026-01-07", False),
+        ("items", "lamp,7", False),
+    ],
+)
+def test_a_copy_is_deleted_for_an_unreadable_row_only_if_the_warehouse_would_delete_that_row(
+    settings, table, text, is_held
+):
+    with connect(settings.warehouse) as connection:
+        connection.execute("delete from raw.unreadable_rows")
+        connection.execute("insert into raw.unreadable_rows (table_name, raw_row) values (?, ?)", [table, text])
+    copy = back_up(settings)
+    assert copy_holds_person(copy.path, settings.warehouse.stem, Person("visitor", "7"), []) == is_held
 
 
 def test_a_copy_that_cant_be_deleted_is_named(settings, monkeypatch):
