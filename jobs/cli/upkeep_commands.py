@@ -1,5 +1,6 @@
 """The commands that inspect and maintain the warehouse: `status`, `forget`, `maintain`, `backup` and `restore`."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from jobs.commands.status import read_status
 from jobs.commands.terminal import print_status
 from jobs.errors import NextmartError, redact
 from jobs.progress import say
+from jobs.publishing.other_published_files import other_files_holding_visitors
 from jobs.publishing.publication_history import has_any_publication
 from jobs.publishing.targets.copying import problem_lines
 from jobs.publishing.targets.withdrawal_of_person import names_of_ducklake_targets, withdraw_person_from_targets
@@ -52,6 +54,7 @@ def forget_command(
         with open_warehouse(settings) as connection, job_run(connection, "forget") as run_record:
             visitor_ids = forget(connection, settings, person, run_record)
             was_ever_published = has_any_publication(connection)
+            other_files = other_files_holding_visitors(connection, settings.published, visitor_ids)
         copies = delete_copies_holding_person(settings, person, visitor_ids)
         targets = withdraw_person_from_targets(
             settings,
@@ -69,6 +72,9 @@ def forget_command(
     if problem := run_record.detail["published_problem"]:
         lines.append(f"{settings.published} can't be read, and may still hold the {person.id_type}: {problem}")
         lines.append("`nextmart publish` writes the file anew")
+    for file in other_files:
+        lines.append(f"{file}, which was published from this warehouse too, may still hold the {person.id_type}")
+        lines.append(f"`nextmart publish --published {shlex.quote(str(file))}` writes it anew; or delete it")
     still_in_targets = [f"{line}; it may still hold the {person.id_type}" for line in problem_lines(targets)]
     lines += [*still_in_targets, "`nextmart publish` writes these targets anew"] if still_in_targets else []
     lines += [
@@ -79,9 +85,11 @@ def forget_command(
     summary = {
         **run_record.as_dictionary(), "copies": copies.as_dictionary(), "targets": targets,
         "report": report.as_dictionary() if report else None,
+        "other_published_files": [str(file) for file in other_files],
     }  # fmt: skip
     print_outcome(summary, "\n".join([*lines, *copies.terminal_lines()]), as_json)
-    if problem or copies.warnings_about_remaining_files or still_in_targets or (report and report.problem):
+    report_problem = report.problem if report else ""
+    if problem or other_files or copies.warnings_about_remaining_files or still_in_targets or report_problem:
         sys.exit(1)
 
 

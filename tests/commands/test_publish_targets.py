@@ -125,6 +125,24 @@ def test_forget_fails_where_a_target_may_still_hold_the_person(shell):
     assert "v3" not in visitors_in("files")
 
 
+def test_forget_names_other_files_that_were_published_and_hold_the_person(shell):
+    for file in ("lists/other.duckdb", "lists/gone.duckdb", "lists/torn.duckdb"):
+        assert shell("publish", "--published", file)[0] == 0
+    assert shell("publish")[0] == 0
+    (shell.folder / "lists/gone.duckdb").unlink()
+    (shell.folder / "lists/torn.duckdb").unlink()
+    shell.write("lists/torn.duckdb", "torn")
+    code, said = shell("forget", "--visitor", "v3")
+    assert code == 1
+    other, torn = shell.folder / "lists/other.duckdb", shell.folder / "lists/torn.duckdb"
+    for file in (other, torn):
+        assert f"{file}, which was published from this warehouse too, may still hold the visitor" in said
+    assert "gone.duckdb" not in said
+    assert shell("publish", "--published", "lists/other.duckdb")[0] == 0
+    torn.unlink()
+    assert shell("forget", "--visitor", "v3")[0] == 0
+
+
 def test_forget_ends_well_where_nothing_was_ever_published(shell):
     shell.write("nextmart.toml", SETTINGS + UNREACHABLE)
     code, said = shell("forget", "--visitor", "v3")
