@@ -259,7 +259,9 @@ def test_a_target_that_makes_no_sense_is_refused(target, message):
         PublishTarget.model_validate(target)
 
 
-def test_a_null_byte_in_an_id_stops_no_publication_in_postgresql(warehouse, published, server):
+def test_an_id_with_a_null_byte_or_too_long_for_an_index_stops_no_publication_in_postgresql(
+    warehouse, published, server, capsys
+):
     id_, shown = "v" + chr(0), "v\N{REPLACEMENT CHARACTER}"
     warehouse.execute(
         "update recommendations.visitor_recommendations set visitor_id = ? where visitor_id = 'v1'", [id_]
@@ -269,9 +271,15 @@ def test_a_null_byte_in_an_id_stops_no_publication_in_postgresql(warehouse, publ
         "null::timestamptz as changed_at",
         [id_],
     )
+    many_bytes = "(select string_agg(md5(i::varchar), '') from range(300) as numbers (i))"
+    warehouse.execute(
+        f"update recommendations.visitor_recommendations set visitor_id = {many_bytes} where visitor_id = 'v3'"
+    )
     publish_from(warehouse, published)
     outcome = copy_to_targets(published, postgres_target(server))["[publish.bi]"]
     assert "problem" not in outcome, outcome
+    left_out = "WARN: [publish.bi]: 5 rows of visitor_recommendations are left out, because PostgreSQL can't index"
+    assert left_out in capsys.readouterr().err
     count = "select count(*) from recommendations.visitor_recommendations where visitor_id = "
     assert server.execute(f"{count}'{shown}'") == "5\n"
     assert server.execute("select old_items[1] from recommendations.changes") == f"{shown}\n"

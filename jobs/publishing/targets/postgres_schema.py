@@ -6,6 +6,7 @@ of them, go over to the new tables (``sql/publishing/swap_schema.sql``).
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,11 @@ import duckdb
 
 from jobs.errors import NextmartError
 from jobs.files import sql_text
+from jobs.progress import say
 from jobs.publish_targets import PublishTarget
 from jobs.publishing.targets.published_tables import PublishedTable, open_published_file
 from jobs.warehouse.attached_databases import attach_database
-from jobs.warehouse.connection import Connection, literal, quoted_name
+from jobs.warehouse.connection import Connection, count_rows, literal, quoted_name
 
 PRIMARY_KEYS: Final = {
     "bought_together": ("item_id", "rank"),
@@ -34,10 +36,15 @@ REPLACE_NULL_BYTES: Final = "set pg_null_byte_replacement = '\N{REPLACEMENT CHAR
 """PostgreSQL refuses texts with a null byte, and anybody who sends events can put one in a visitor_id."""
 SEARCHED_COLUMNS: Final = ("visitor_id", "item_id")
 """Columns by which people look up rows; each of them gets an index in every table that has the column."""
+MAX_INDEXED_BYTES: Final = 2000
+"""The longest id, in bytes, whose rows are copied: PostgreSQL refuses an index over an id that is not much longer."""
 
 
 def write_postgres(published_file: Path, target: PublishTarget, setting_name: str) -> int:
     """Replace the tables of a PostgreSQL schema by the published tables; return the number of rows of all of them.
+
+    Rows with an id that is too long for an index are left out, and a warning tells how many: anybody who sends events
+    can make up such an id.
 
     Raises
     ------
@@ -56,15 +63,33 @@ def write_postgres(published_file: Path, target: PublishTarget, setting_name: st
         for file in ("drop_old_schema.sql", "prepare_incoming_schema.sql"):
             _execute_on_server(connection, sql_text(f"publishing/{file}").format(**names))
         connection.execute("call pg_clear_cache()")
+        row_count = 0
         for table in tables:
             copy = f"{quoted_name(incoming)}.{quoted_name(table.name)}"
-            connection.execute(f"create table target.{copy} as from {table.relation}")
+            rows = _sql_of_rows_to_copy(table)
+            copied = replace(table, row_count=count_rows(connection, rows))
+            if left_out := table.row_count - copied.row_count:
+                say(
+                    f"WARN: {setting_name}: {left_out:,} rows of {table.name} are left out, because PostgreSQL can't "
+                    f"index their ids, which are longer than {MAX_INDEXED_BYTES:,} bytes"
+                )
+            connection.execute(f"create table target.{copy} as from {rows}")
             for statement in _finishing_statements(table, copy):
                 _execute_on_server(connection, statement)
-            table.require_same_row_count(connection, f"target.{copy}")
+            copied.require_same_row_count(connection, f"target.{copy}")
+            row_count += copied.row_count
         for file in ("swap_schema.sql", "drop_old_schema.sql"):
             _execute_on_server(connection, sql_text(f"publishing/{file}").format(**names))
-        return sum(table.row_count for table in tables)
+        return row_count
+
+
+def _sql_of_rows_to_copy(published_table: PublishedTable) -> str:
+    """Return SQL, in parentheses, that selects the rows of a published table whose ids PostgreSQL can index."""
+    indexed = [column for column in SEARCHED_COLUMNS if column in published_table.column_comments]
+    conditions = " and ".join(
+        f"coalesce(strlen({quoted_name(column)}), 0) <= {MAX_INDEXED_BYTES}" for column in indexed
+    )
+    return f"(from {published_table.relation} where {conditions or 'true'})"
 
 
 def _finishing_statements(published_table: PublishedTable, copy_relation: str) -> list[str]:
