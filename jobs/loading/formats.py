@@ -48,8 +48,7 @@ def file_relation(
         sql = f"read_parquet({path_list_sql(files)}, union_by_name = true)"
         return FileRelation(sql, column_types(connection, source.path, sql), is_parquet=True)
     if file_format in (JSON, JSON_LINES):
-        filled = [file for file in files if Path(file.path).stat().st_size > 0]
-        return json_relation(connection, source, filled, copies_folder, check_lines=check_lines)
+        return json_relation(connection, source, files, copies_folder, check_lines=check_lines)
     return text_relation(source, files, copies_folder, check_lines=check_lines)
 
 

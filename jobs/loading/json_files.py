@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
@@ -11,10 +12,12 @@ from jobs.errors import NextmartError, UsageError
 from jobs.loading.attributes import attribute_candidates
 from jobs.loading.checked_copies import CheckedRowsWriter, copy_readable_json_lines
 from jobs.loading.relations import FileRelation, ReadableFile, first_paragraph, path_list_sql
-from jobs.loading.sources import LoadSource
+from jobs.loading.sources import LoadSource, NoRowsError
 from jobs.loading.text_dialects import HEAD_BYTES, likely_encoding
 from jobs.loading.unpacking import open_bytes
 from jobs.warehouse.connection import Connection, literal
+
+_UTF_8_BOM: Final = b"\xef\xbb\xbf"
 
 
 def json_relation(
@@ -36,13 +39,19 @@ def json_relation(
 
     Raises
     ------
+    NoRowsError
+        If all files are blank or hold an empty array.
     NextmartError
         If the files can't be read, or have too many unreadable rows.
     UsageError
         If a file is in UTF-16.
     """
-    beginnings = [_read_utf_8_beginning(file) for file in files]
-    are_json_lines = all(_is_json_lines(beginning) for beginning in beginnings)
+    beginnings = {file: _read_utf_8_beginning(file) for file in files}
+    beginnings = {file: beginning for file, beginning in beginnings.items() if not _has_no_rows(beginning)}
+    if not beginnings:
+        raise NoRowsError(f"{source.path} is empty; nothing was loaded")
+    files = list(beginnings)
+    are_json_lines = all(map(_is_json_lines, beginnings.values()))
     if check_lines and are_json_lines:
         return _relation_of_checked_copies(connection, source, files, copies_folder)
     try:
@@ -76,9 +85,14 @@ def _read_utf_8_beginning(file: ReadableFile) -> bytes:
     return beginning
 
 
+def _has_no_rows(beginning: bytes) -> bool:
+    """Tell whether a file is blank or holds an empty array, as an export of a day without rows does."""
+    return len(beginning) < HEAD_BYTES and b"".join(beginning.removeprefix(_UTF_8_BOM).split()) in (b"", b"[]")
+
+
 def _is_json_lines(beginning: bytes) -> bool:
     """Tell whether a file has JSON lines: its first line alone is a JSON value, or looks like a broken JSON object."""
-    first_line = beginning.removeprefix(b"\xef\xbb\xbf").lstrip().partition(b"\n")[0].strip()
+    first_line = beginning.removeprefix(_UTF_8_BOM).lstrip().partition(b"\n")[0].strip()
     if first_line.startswith(b"["):
         return False
     try:

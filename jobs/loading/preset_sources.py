@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jobs.errors import NextmartError, UsageError
-from jobs.loading.file_listing import TEXT, find_source_files
+from jobs.loading.file_listing import TEXT, InputFile, find_source_files
 from jobs.loading.formats import file_relation
 from jobs.loading.presets.all_presets import PRESETS, find_preset
 from jobs.loading.presets.layout import FileLayout, Preset
@@ -132,19 +132,25 @@ def _with_layout_options(connection: Connection, source: LoadSource, layouts: tu
     if source.read_options.columns or not any(each.first_line_pattern for each in layouts):
         return source
     try:
-        file = find_source_files(connection, source)[0]
+        files = find_source_files(connection, source)
     except NextmartError:
         return source  # a table has no files, and a missing file raises a clearer error when it is read
-    if file.file_format != TEXT:
+    if files[0].file_format != TEXT:
         return source
     encoding = source.read_options.encoding or "utf-8"
-    beginning = read_first_bytes(file.path, file.compression).decode(encoding, errors="replace")
-    layout = layout_matching_first_line(layouts, beginning.removeprefix("\ufeff").lstrip("\r\n").splitlines()[0])
+    first_lines = (_first_line(file, encoding) for file in files)
+    layout = layout_matching_first_line(layouts, next(filter(None, first_lines), ""))
     if layout is None:
         return source
     own = source.read_options
     given = {name: value for name, value in vars(own).items() if value is not None}
     return replace(source, read_options=ReadOptions(**{**vars(layout.read_options), **given}))
+
+
+def _first_line(file: InputFile, encoding: str) -> str:
+    """Return the first line of a text file that is not empty; an empty text if the file has no such line."""
+    beginning = read_first_bytes(file.path, file.compression).decode(encoding, errors="replace")
+    return next(iter(beginning.removeprefix("\ufeff").lstrip("\r\n").splitlines()), "")
 
 
 def _missing_columns_message(

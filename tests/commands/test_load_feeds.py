@@ -1,5 +1,6 @@
 """`nextmart load` of feeds: what of a feed is new, what is remembered of its files, and what is said."""
 
+import gzip
 import json
 import os
 from datetime import UTC, datetime
@@ -176,6 +177,28 @@ def test_a_day_without_rows_is_said_and_fails_only_if_rows_are_required(shell, n
     assert shell.remembered("path, rows_read") == [(name, 0)] * ("events" in name)
     shell.events("events/2.csv", "a")
     assert shell.load()["events"]["loaded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "keys"),
+    [
+        ("events/2.json", b"[]", ""),
+        ("events/2.json", b" [\n]\n", ""),
+        ("events/2.jsonl", b"\n", ""),
+        ("events/2.jsonl.gz", gzip.compress(b""), ""),
+        ("events/2.csv.gz", gzip.compress(b""), ""),
+        ("events/2.dat", b"", 'preset = "movielens"'),
+        ("events/2.tsv", b"\n", 'preset = "snowplow"'),
+        ("events/2.json", b"[]", 'preset = "ga4"'),
+    ],
+)
+def test_a_file_of_any_format_without_rows_is_no_failure(shell, name, content, keys):
+    path = Path(name)
+    path.parent.mkdir()
+    path.write_bytes(content)
+    shell.settings(clicks=f'kind = "events"\nfiles = "events/"\n{keys}')
+    assert shell.says() == f"feed clicks: {name} has no rows\nnothing is new\n"
+    assert shell.remembered("path, rows_read") == [(name, 0)]
 
 
 def test_rows_that_the_condition_leaves_out_are_no_failure(shell):
