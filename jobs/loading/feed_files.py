@@ -69,8 +69,16 @@ def natural_sort_key(path: str) -> tuple[tuple[str, int], ...]:
 
 def is_matched_by_feed(feed: Feed, masked_path: str) -> bool:
     """Tell whether a feed's paths and globs match a file's masked path or its folder; the file need not exist."""
-    patterns = [os.path.normpath(pattern) for pattern in feed.file_patterns]
+    patterns = [each for pattern in feed.file_patterns for each in _patterns_of_depths(os.path.normpath(pattern))]
     return any(fnmatchcase(masked_path, pattern) or fnmatchcase(masked_path, f"{pattern}/*") for pattern in patterns)
+
+
+def _patterns_of_depths(pattern: str) -> list[str]:
+    """Return a glob, and the globs in which some of its ``**/`` stand for no folder, as they never do in fnmatch."""
+    before, folders, behind = pattern.partition("**/")
+    if not folders:
+        return [pattern]
+    return [before + each for rest in _patterns_of_depths(behind) for each in (folders + rest, rest)]
 
 
 def unmasked_path(feed: Feed, masked_path: str) -> str:
@@ -111,8 +119,10 @@ def _expand_variables(feed_name: str, pattern: str) -> tuple[str, list[tuple[str
                 f'feed {feed_name}: files = "{pattern}": the environment has no variable {found[1]}; set it first, '
                 f"as in: export {found[1]}=…"
             )
-        real += pattern[end : found.start()] + value
+        real += pattern[end : found.start()]
         end = found.end()
+        # the value of a folder may end with a slash; with another slash behind it, glob would return other paths
+        real += value.rstrip("/") if pattern.startswith("/", end) else value
         prefixes.append((real, pattern[:end]))
     return real + pattern[end:], prefixes[::-1]
 
@@ -125,7 +135,9 @@ def _matching_files(feed: Feed, pattern: str) -> Iterator[FeedFile]:
         for path in find_paths_inside(match) if folder else [match]:
             # a path begins with "./", because shop.csv alone could be a table of an attached database named shop
             openable = path if "/" in path else f"./{path}"
-            yield FeedFile(openable, os.path.normpath(_masked_path(path, real_and_masked_prefixes)), folder)
+            # find_paths_inside shortens a folder such as "./data", so the folder is put before the rest of the path
+            unshortened = os.path.join(match, os.path.relpath(path, match)) if folder else path  # noqa: PTH118 - keeps ./
+            yield FeedFile(openable, os.path.normpath(_masked_path(unshortened, real_and_masked_prefixes)), folder)
 
 
 def _masked_path(path: str, real_and_masked_prefixes: list[tuple[str, str]]) -> str:
@@ -135,6 +147,7 @@ def _masked_path(path: str, real_and_masked_prefixes: list[tuple[str, str]]) -> 
     if real_and_masked_prefixes:
         # a prefix with a * matches no path, so values after a * are replaced wherever they occur in the path's rest
         for variable in set(VARIABLE.findall(real_and_masked_prefixes[0][1])) - set(VARIABLE.findall(masked_prefix)):
-            if len(os.environ[variable]) >= _MIN_MASKED_LENGTH:
-                rest = rest.replace(os.environ[variable], f"${{{variable}}}")
+            value = os.environ[variable].rstrip("/")
+            if len(value) >= _MIN_MASKED_LENGTH:
+                rest = rest.replace(value, f"${{{variable}}}")
     return masked_prefix + rest

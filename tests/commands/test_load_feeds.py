@@ -255,6 +255,30 @@ def test_lists_of_another_place_do_not_stand_in_the_order_of_the_old_ones(shell)
     assert shell.load()["items"]["withdrawn"] == 1
 
 
+@pytest.mark.parametrize(
+    ("files", "ending"),
+    [("${DUMPS}/lists/*/", "/"), ("${DUMPS}/*/*/*.csv", "/"), ("${DUMPS}/lists/**/*.csv", "//")],
+)
+def test_an_old_list_is_left_out_however_the_folder_is_written(shell, monkeypatch, files, ending):
+    monkeypatch.setenv("DUMPS", f"{Path.cwd()}{ending}")
+    shell.settings(products=f'kind = "items"\nfiles = "{files}"\ncomplete = true')
+    shell.items("lists/2/all.csv", *"abcdef")
+    shell.load()
+    assert shell.remembered("path")[0][0].startswith("${DUMPS}/lists/2/")
+    shell.items("lists/1/all.csv", *"bcdef")
+    assert "left out because a newer list of the whole catalogue was loaded before" in shell.says()
+    assert shell.available() == "abcdef"
+
+
+def test_a_list_that_lies_higher_than_the_stars_of_a_glob_is_left_out_too(shell):
+    shell.settings(products='kind = "items"\nfiles = "lists/**/*.csv"\ncomplete = true')
+    shell.items("lists/2.csv", *"abcdef")
+    shell.load()
+    shell.items("lists/1.csv", *"bcdef")
+    assert "left out because a newer list of the whole catalogue was loaded before" in shell.says()
+    assert shell.available() == "abcdef"
+
+
 def test_the_files_of_a_folder_are_one_list_and_are_loaded_together(shell):
     shell.settings(products='kind = "items"\nfiles = "dumps/*/"\ncomplete = true')
     shell.items("dumps/1/part_0.csv", *"abcdef")
