@@ -268,14 +268,15 @@ def _deduplication_sql(table: str, temp_table: str, dbt_vars: Mapping[str, Any])
 
     Each event and each impression stays once. Of each item and each visitor, one row stays: the latest. A file may have
     many rows of an item; a file of orders, for example. All columns take part in the order of the rows, so that the
-    same row stays whenever the file is loaded.
+    same row stays whenever the file is loaded. Rows without an id are rejected later, so they all stay, each once.
     """
     if table in APPEND_ONLY_TABLES:
         return f"create or replace temp table {temp_table} as select distinct * from {temp_table}"
     other_columns = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS[table])
     rules = latest_row_rules(table, dbt_vars)
+    # no id is like the JSON of a row
+    id_or_row = f"coalesce(nullif({rules.id_sql}, ''), json_array({', '.join(TABLE_COLUMNS[table])})::varchar)"
     return (
         f"create or replace temp table {temp_table} as select * from {temp_table} qualify row_number() over ("
-        f"partition by {ID_COLUMN_OF_TABLE[table]} order by {rules.updated_at_sql} desc nulls last, {other_columns}) "
-        "= 1"
+        f"partition by {id_or_row} order by {rules.updated_at_sql} desc nulls last, {other_columns}) = 1"
     )

@@ -17,22 +17,25 @@ INSERT_NEW_ROWS = """
     known as ({known}),
     newest as ({newest}),
     -- Columns that the feed lacks get the value of the item's or visitor's newest raw row. If a complete feed had
-    -- withdrawn an item, the item gets the availability from before its withdrawal
+    -- withdrawn an item, the item gets the availability from before its withdrawal. Rows without an id (the key '') are
+    -- no rows of one item
     whole as (
         select arrived.row_key, arrived.is_dated, coalesce(newest.is_withdrawn, false) as is_withdrawn, {columns}
         from arrived
-        left join newest on arrived.row_key = newest.row_key
+        left join newest on arrived.row_key = newest.row_key and arrived.row_key <> ''
     ),
-    -- A row is new if it differs from the newest raw row of its item or visitor. A row with a date (updated_at) is new
-    -- only if it differs from all raw rows of its item or visitor, unless the item has been withdrawn since. There are
-    -- two joins, because a join with OR in its condition compares each row with each
+    -- A row is new if it differs from the newest raw row of its item or visitor. A row with a date (updated_at), or
+    -- without an id, is new only if it differs from all raw rows of its item or visitor, unless the item has been
+    -- withdrawn since. There are two joins, because a join with OR in its condition compares each row with each
     unlike_newest as (
         from whole anti join (from known where age = 1) as known on whole.row_key = known.row_key and {same_as_newest}
     )
     select {names}, $loaded_at as loaded_at
     from unlike_newest as whole
     anti join known
-        on case when whole.is_dated and not whole.is_withdrawn then whole.row_key end = known.row_key and {same}
+        on case when (whole.is_dated or whole.row_key = '') and not whole.is_withdrawn then whole.row_key end
+            = known.row_key
+        and {same}
 """
 
 SELECT_NEWEST_ITEM_ROWS = """

@@ -10,6 +10,7 @@ from jobs.errors import NextmartError
 from jobs.loading.arrivals import Arrivals
 from jobs.loading.item_and_visitor_rows import insert_new_rows_sql, latest_row_rules
 from jobs.loading.mapping import APPEND_ONLY_TABLES, TABLE_COLUMNS
+from jobs.loading.overtaken_rows import warn_of_overtaken_rows
 from jobs.warehouse.connection import Connection, count_rows
 
 INSERT_NEW_EVENTS_OR_IMPRESSIONS = """
@@ -100,4 +101,7 @@ def _append_new_rows(
             )
     except (duckdb.CatalogException, duckdb.BinderException) as error:
         raise NextmartError(f"can't load into raw.{table}: is it a view of yours? {error}") from error
-    return count_rows(connection, f"raw.{table}") - count_before
+    loaded_count = count_rows(connection, f"raw.{table}") - count_before
+    if loaded_count and table not in APPEND_ONLY_TABLES and "updated_at" in arrivals.given_columns:
+        warn_of_overtaken_rows(connection, rules, loaded_at)
+    return loaded_count

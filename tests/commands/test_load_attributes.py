@@ -176,15 +176,17 @@ def test_visitors_are_loaded_like_items(load):
     (load.folder / "e.csv").write_text("visitor_id,item_id,event_at\nv,a,2026-01-01\n", encoding="utf-8")
     options = ["--map", "visitors.visitor_id=client", "--map", "updated_at=at"]
     code, said = load("--check", "--visitors", "v.csv", *options)
-    assert (code, "visitors: 3 would be loaded of 4 read (1 repeated" in said) == (0, True)
+    assert (code, "visitors: 4 would be loaded of 4 read (0 repeated" in said) == (0, True)
     code, said = load("--visitors", "v.csv", "--events", "e.csv", *options)
     assert code == 0
     assert (
-        "visitors: 3 loaded of 4 read (1 repeated, 0 known before)\n  visitors  3; 33.3 % of rows (1) have none" in said
+        "visitors: 4 loaded of 4 read (0 repeated, 0 known before)\n  visitors  4; 50.0 % of rows (2) have none" in said
     )
-    assert "33.3 % have events" in said
+    assert "25.0 % have events" in said
     assert "attributes kept: segment" in said
-    assert load.newest("visitors") == {" v ": {"segment": "gold"}, "w": {"segment": "new"}, None: {"segment": "x"}}
+    newest = load.newest("visitors")
+    assert newest.pop(None)["segment"] in ("x", "y")
+    assert newest == {" v ": {"segment": "gold"}, "w": {"segment": "new"}}
     (load.folder / "v.csv").write_text("visitor_id,country\nv,DE\n", encoding="utf-8")
     assert "1 loaded of 1 read" in load("--visitors", "v.csv")[1]
     assert "0 loaded of 1 read" in load("--visitors", "v.csv")[1]

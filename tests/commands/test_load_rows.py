@@ -85,6 +85,35 @@ def test_a_later_dated_row_counts_although_an_undated_feed_came_between(shell):
     assert staged(shell, "title, available") == [("Desk lamp", False)]
 
 
+def test_a_row_older_than_an_undated_row_of_its_item_changes_nothing_and_the_load_says_so(shell, capsys):
+    said = "1 row changes nothing, such as that of 'a'"
+    shell.load("--items", shell.write("stock.csv", "item_id,available\na,1\n"))
+    shell.write("all.csv", "item_id,title,updated_at\na,Lamp,2026-01-01\nb,Desk,2026-01-01\n")
+    capsys.readouterr()
+    assert said in shell("load", "--items", "all.csv")[1]
+    assert staged(shell, "title, available") == [(None, True), ("Desk", True)]
+    assert said not in shell("load", "--items", "all.csv")[1]
+    assert said not in shell("load", "--items", "all.csv", "--map", "updated_at=null")[1]  # as the warning advises
+    assert staged(shell, "title, available") == [("Lamp", True), ("Desk", True)]
+
+
+@pytest.mark.parametrize(("table", "id_column"), [("items", "item_id"), ("visitors", "visitor_id")])
+def test_spellings_of_one_id_are_one_and_rows_without_an_id_all_stay(shell, table, id_column):
+    rows = '"x ",1\nx,2\n,3\n,4\n,4\n-,5\nNULL,6\n'
+    file = shell.write("1.csv", f"{id_column},size\n{rows}")
+    arguments = (f"--{table}", file, "--attributes", "size")
+    counts = [shell.load(*arguments)[table] for _ in range(3)]
+    assert counts == [{"read": 7, "repeated": 2, "known": 5 * (n > 0), "loaded": 5 * (n == 0)} for n in range(3)]
+    without_id = f"select attributes ->> 'size' from raw.{table} where trim({id_column}) <> 'x' or {id_column} is null"
+    assert sorted(size for (size,) in shell.rows(without_id)) == ["3", "4", "5", "6"]
+
+
+def test_a_row_without_an_id_gets_no_value_of_another_row_without_one(shell):
+    shell.load("--items", shell.write("1.csv", "item_id,title\n,Lamp\n"))
+    shell.load("--items", shell.write("2.csv", "item_id,price\n,5\n"))
+    assert shell.rows("select title, price from raw.items order by loaded_at") == [("Lamp", None), (None, "5")]
+
+
 def test_many_rows_of_an_item_in_a_partial_feed_give_its_latest_with_the_known_rest(shell):
     shell.load("--items", shell.write("1.csv", "item_id,title,price\n a ,Lamp,1\n"))
     rows = "a,3,2026-01-03\na,2,2026-01-02\nb,5,2026-01-02\n"
