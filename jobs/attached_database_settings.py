@@ -19,7 +19,9 @@ from jobs.errors import UsageError
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 """A pattern of ``${NAME}`` in a setting, which stands for an environment variable; its group is the variable's name."""
 _PARAMETER = re.compile(r"""\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?=\s|$)""")
-_PASSWORD_IN_URI = re.compile(r"^\w+://[^/@:]*:([^/@]*)@")
+_PASSWORD_NAMES = ("password", "passwd", "sslpassword")
+"""Names of parameters that hold a password: those of PostgreSQL's libpq, and `passwd` of DuckDB's MySQL extension."""
+_PASSWORD_IN_URI = re.compile(rf"^\s*\w+://[^/@:?]*:([^/@]*)@|[?&](?:{'|'.join(_PASSWORD_NAMES)})=([^&#]*)")
 
 
 class AttachedDatabase(BaseModel):
@@ -43,13 +45,13 @@ class AttachedDatabase(BaseModel):
         server_type, text = self.server_type_and_location()
         if not self.path and self.type not in ("postgres", "mysql"):
             raise ValueError("path is missing: it names the file")
-        if server_type is None or VARIABLE.fullmatch(text.strip()):
+        if VARIABLE.fullmatch(text.strip()):
             return self
         if _is_uri(text) and server_type == "mysql":
             raise ValueError("path of MySQL is a connection text, such as host=db database=shop user=reader, no URI")
-        in_uri = _PASSWORD_IN_URI.match(text)
-        password = (in_uri[1] if in_uri else "") if _is_uri(text) else _parse_connection_text(text).get("password", "")
-        if password and not VARIABLE.fullmatch(password):
+        parameters = _parse_connection_text(text) if server_type and not _is_uri(text) else {}
+        passwords = [*passwords_in_uri(text), *(parameters.get(name, "") for name in _PASSWORD_NAMES)]
+        if any(password and not VARIABLE.fullmatch(password) for password in passwords):
             raise ValueError(
                 "path holds a password: put the password into an environment variable, such as SHOP_PASSWORD, and "
                 "write ${SHOP_PASSWORD} here"
@@ -125,9 +127,15 @@ def read_connection_details(setting_name: str, database: AttachedDatabase) -> Co
         raise UsageError(f"{setting_name}: {error}") from None
     if is_template:
         parameters = {key: _fill_in_variables(setting_name, value) for key, value in parameters.items()}
-    password = parameters.pop("password", None)
+    mysql_password = parameters.pop("passwd", None) if server_type == "mysql" else None
+    password = parameters.pop("password", None) or mysql_password
     written = " ".join(f"{key}={_quoted_parameter(value)}" for key, value in parameters.items())
     return ConnectionDetails(prefix + written, server_type, {"password": password} if password else {})
+
+
+def passwords_in_uri(text: str) -> list[str]:
+    """Return the passwords in a URI, as they are written there; none if the text is no URI."""
+    return [first or second for first, second in _PASSWORD_IN_URI.findall(text)] if _is_uri(text) else []
 
 
 def _fill_in_variables(setting_name: str, text: str, *, escape_for_uri: bool = False) -> str:

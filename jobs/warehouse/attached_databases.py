@@ -6,11 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import duckdb
 
-from jobs.attached_database_settings import AttachedDatabase, ConnectionDetails, read_connection_details
+from jobs.attached_database_settings import (
+    AttachedDatabase,
+    ConnectionDetails,
+    passwords_in_uri,
+    read_connection_details,
+)
 from jobs.errors import NextmartError, UsageError, redact, register_secret
 from jobs.warehouse.connection import SCHEMAS, Connection, literal, quoted_name
 from jobs.warehouse.extensions import load_extension
@@ -177,8 +182,8 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
 def _register_secrets(setting_name: str, connection_details: ConnectionDetails) -> None:
     """Register the secrets of a database, so that no message of this process shows them."""
     uri = connection_details.secret_options.get("uri", "")
-    password = connection_details.secret_options.get("password") or urlsplit(uri).password or ""
-    for secret in (uri, password, unquote(password)):
+    passwords = [connection_details.secret_options.get("password", ""), *passwords_in_uri(uri)]
+    for secret in (uri, *passwords, *map(unquote, passwords)):
         register_secret(secret, f"password of {setting_name}")
 
 
