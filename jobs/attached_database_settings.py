@@ -129,7 +129,8 @@ def read_connection_details(setting_name: str, database: AttachedDatabase) -> Co
         parameters = {key: _fill_in_variables(setting_name, value) for key, value in parameters.items()}
     mysql_password = parameters.pop("passwd", None) if server_type == "mysql" else None
     password = parameters.pop("password", None) or mysql_password
-    written = " ".join(f"{key}={_quoted_parameter(value)}" for key, value in parameters.items())
+    quote_sign = '"' if server_type == "mysql" else "'"
+    written = " ".join(f"{key}={_quoted_parameter(value, quote_sign)}" for key, value in parameters.items())
     return ConnectionDetails(prefix + written, server_type, {"password": password} if password else {})
 
 
@@ -180,9 +181,15 @@ def _parse_connection_text(text: str) -> dict[str, str]:
     return parameters
 
 
-def _quoted_parameter(value: str) -> str:
-    """Quote and escape a parameter's value for a connection text."""
-    if value and not re.search(r"[\s'\\]", value):
+def _quoted_parameter(value: str, quote_sign: str = "'") -> str:
+    """Quote and escape a parameter's value for a connection text.
+
+    Parameters
+    ----------
+    quote_sign : str
+        ``'`` for PostgreSQL's libpq, ``"`` for DuckDB's MySQL extension, which takes ``'`` for a plain character.
+    """
+    if value and not re.search(rf"[\s\\{quote_sign}]", value):
         return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    escaped = value.replace("\\", "\\\\").replace(quote_sign, f"\\{quote_sign}")
+    return f"{quote_sign}{escaped}{quote_sign}"
