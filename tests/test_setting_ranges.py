@@ -49,6 +49,7 @@ def test_every_var_refuses_values_of_other_kinds(name):
         ('price_decimal_sign = ";"', "allowed: `.` or `,`, or null"),
         ('sequence_scope = "week"', "allowed: `session` or `visitor` or `user`"),
         ('earliest_event_at = "soon"', "write a time such as 1995-01-01"),
+        ('earliest_event_at = "1995-W01-1"', "write a time such as 1995-01-01"),
         ('bot_user_agents = "(bot"', "is no regular expression"),
         ('bot_user_agents = ""', "not empty"),
         ('bot_rule = "user_id = "', "is no SQL condition"),
