@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from jobs.warehouse.connection import literal
 from jobs.warehouse.dbt_macros import dbt_macros
 
 ReadingRule = Callable[[str], str]
 """A function: name of a raw column -> SQL of the value that staging reads from it, null if the value can't be read."""
+
+COLUMNS_WITHOUT_NULL_WORDS: Final = ("event_id", "event_type", "available")
+"""Raw columns in which staging takes a word for null, such as ``NULL``, for a value like any other."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class StagingRules:
     Attributes
     ----------
     text_sql : ReadingRule
-        The SQL of a trimmed id or word; null if it is blank or a word for null, such as ``NULL``.
+        The SQL of a trimmed id or word; null if it is blank or, except in ``COLUMNS_WITHOUT_NULL_WORDS``, a word for
+        null, such as ``NULL``.
     time_sql, price_sql, availability_sql, rank_sql, propensity_sql : ReadingRule
         The SQL of a time (timestamptz), price or propensity (double), availability (boolean) or rank (integer); null if
         the value can't be read.
@@ -46,7 +50,8 @@ def staging_rules(dbt_vars: Mapping[str, Any]) -> StagingRules:
     macros = dbt_macros(dbt_vars=dbt_vars)
 
     def text_sql(column: str) -> str:
-        return str(macros.null_word_as_null(column))
+        rule = macros.blank_as_null if column in COLUMNS_WITHOUT_NULL_WORDS else macros.null_word_as_null
+        return str(rule(column))
 
     def time_sql(column: str) -> str:
         return str(macros.to_timestamp_utc(macros.blank_as_null(column)))

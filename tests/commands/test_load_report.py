@@ -87,6 +87,18 @@ def test_the_items_of_a_file_are_counted_by_the_rules_of_staging(load):
     assert (report["first_time"], report["last_time"]) == ("2026-01-01 00:00:00", "2026-02-01 00:00:00")
 
 
+def test_words_for_null_count_where_staging_lets_them_count(load):
+    header = "event_id,visitor_id,item_id,event_at,event_type\n"
+    rows = "none,v,a,2026-01-01,undefined\n-,v,a,2026-01-02,-\nc,NULL,a,2026-01-02,view\n"
+    report = load.report("events", "--events", load.write("e.csv", header + rows))
+    assert report["event_types"] == {"-": 1, "undefined": 1, "view": 1}
+    assert [report["columns"][name]["read"] for name in ("event_id", "event_type", "visitor_id")] == [3, 3, 2]
+    assert report["usable"] == 2
+    report = load.report("items", "--items", load.write("i.csv", "item_id,title,available\na,NULL,n/a\n-,A,1\n"))
+    assert report["columns"]["available"] == {"given": 2, "read": 1, "unread": {"n/a": 1}}
+    assert (report["usable"], report["texts"]) == (1, 1)
+
+
 def test_only_types_that_the_settings_know_are_usable(load):
     load.write("nextmart.toml", '[vars]\nknown_event_types = ["View"]\n')
     report = load.report("events", "--events", load.write("e.csv", HEADER + "v,a,2026-01-01,view,\n"))
