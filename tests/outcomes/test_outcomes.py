@@ -126,7 +126,9 @@ def test_visitors_enter_with_the_experiment_and_leave_it_with_the_other_arm(tabl
 
 def test_after_a_pause_of_the_control_another_experiment_begins_and_only_that_one_counts(tables):
     def lists(visitor: str, *arms_with_times: tuple) -> list[Place]:
-        return [Place("default", visitor, 1, "lamp", "sknn", arm, at(start), end) for arm, start, end in arms_with_times]
+        return [
+            Place("default", visitor, 1, "lamp", "sknn", arm, at(start), end) for arm, start, end in arms_with_times
+        ]
 
     places = [
         *lists("ann", ("control", 2, at(4)), ("model", 4, at(6)), ("control", 6, None)),
