@@ -4,10 +4,10 @@
 {# The log-likelihood ratio of a table of two by two counts: twice the sum of count * ln(count / expected), where the
    expected count is row total * column total / total (T. Dunning, Accurate Methods for the Statistics of Surprise and
    Coincidence, Computational Linguistics 19, 1993). 0 means no connection. By chance alone, 5 % of tables have a ratio
-   above 3.8, and 0.1 % one above 10.8. `joint_count` is the count in the first row and the first column. All arguments
-   are whole numbers. #}
+   above 3.8, and 0.1 % one above 10.8. The ratio is never below 0, but the sum, whose digits are limited, can be.
+   `joint_count` is the count in the first row and the first column. All arguments are whole numbers. #}
 {% macro log_likelihood_ratio(joint_count, row_total, column_total, total) -%}
-    2 * (
+    greatest(0.0, 2 * (
         {{ likelihood_term(joint_count, row_total, column_total, total) }}
         + {{ likelihood_term(row_total ~ ' - ' ~ joint_count, row_total, total ~ ' - ' ~ column_total, total) }}
         + {{ likelihood_term(column_total ~ ' - ' ~ joint_count, total ~ ' - ' ~ row_total, column_total, total) }}
@@ -15,7 +15,7 @@
             total ~ ' - ' ~ row_total ~ ' - ' ~ column_total ~ ' + ' ~ joint_count, total ~ ' - ' ~ row_total,
             total ~ ' - ' ~ column_total, total
         ) }}
-    )
+    ))
 {%- endmacro %}
 
 {% macro likelihood_term(observed, row_total, column_total, total) -%}

@@ -170,6 +170,14 @@ def test_a_rate_has_wilsons_interval(tables):
     assert row == (10, 1, 0.1, 0.0179, 0.4042)
 
 
+@pytest.mark.parametrize("count", [15, 20])
+def test_the_interval_holds_a_rate_of_one_to_the_last_digit(tables, count):
+    places = [Place("default", f"v{n}", 1, "lamp", "sknn", "model", at(0), None) for n in range(count)]
+    tables.show(History([Event(f"e{n}", f"v{n}", "lamp", "view", at(1)) for n in range(count)], places))
+    # the dbt test consistent_outcomes stops a build if a rate lies outside its interval
+    assert tables.rows("select rate_low < rate, rate, rate_high from outcomes") == [(True, 1.0, 1.0)]
+
+
 # as people would mistype the SQL
 FAULTS = [
     ("places_of_live_lists.live_from <= events.event_at", "places_of_live_lists.live_from < events.event_at"),

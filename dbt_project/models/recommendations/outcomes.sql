@@ -29,8 +29,10 @@ select
     followed,
     events,
     followed / cast(places as double) as rate,
-    greatest(0.0, {{ wilson_bound('followed', 'places', '-') }}) as rate_low,
-    least(1.0, {{ wilson_bound('followed', 'places', '+') }}) as rate_high,
+    -- the interval always holds the rate, but not to the last digit: if all of 15 places were followed, the upper end is
+    -- computed as a little less than 1
+    greatest(0.0, least(rate, {{ wilson_bound('followed', 'places', '-') }})) as rate_low,
+    least(1.0, greatest(rate, {{ wilson_bound('followed', 'places', '+') }})) as rate_high,
     -- the revenue is null if there are events, but none of their items has a price
     case
         when {{ is_event_type_of_basket_kind('bought', 'event_type') }} and (priced_events > 0 or events = 0) then revenue
