@@ -24,6 +24,19 @@ from jobs.warehouse.connection import Connection, count_rows, quoted_name
 RANDOM_FUNCTIONS = frozenset({"random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "setseed"})
 """SQL functions that rules must not call: their values differ each time, so a list could not be made again."""
 
+CLOCK_NAMES = frozenset(
+    {
+        *("now", "current_timestamp", "get_current_timestamp", "transaction_timestamp"),
+        *("localtimestamp", "current_localtimestamp"),
+        *("current_time", "get_current_time", "localtime", "current_localtime"),
+    }
+)
+"""SQL functions of the present time that rules must not call, whether DuckDB takes them with parentheses or without.
+
+dbt's tests evaluate each rule again, some minutes after the lists were filled. A rule that reads the clock may then say
+something else, and the build stops. The present date may be read, because it changes only at midnight.
+"""
+
 IO_ADVICE = "A rule reads the columns of items and visitors, and tables of the warehouse."
 
 GROUPS_TABLE = "placement_groups"
@@ -255,6 +268,12 @@ def _parse_rule(connection: Connection, setting_name: str, sql: str) -> dict[str
         if node.get("class") == "FUNCTION" and name in RANDOM_FUNCTIONS:
             raise UsageError(
                 f"{setting_name}: {name}() gives another value each time, so that lists could not be made again"
+            )
+        clock_name = name or ".".join(node.get("column_names", [])).lower()
+        if node.get("class") in ("FUNCTION", "COLUMN_REF") and clock_name in CLOCK_NAMES:
+            raise UsageError(
+                f"{setting_name}: {clock_name} gives another value when the build tests the lists, some minutes later. "
+                "Write first_seen_days or last_seen_days, or current_date"
             )
         if node.get("class") == "WINDOW":
             raise UsageError(f"{setting_name}: a rule judges one item by itself; functions with 'over' look at others")
