@@ -84,7 +84,7 @@ class Model(ABC):
 
     def __init__(self, hyperparameters: Mapping[str, Any] | None = None) -> None:
         if not isinstance(hyperparameters or {}, Mapping):
-            raise UsageError(f"the parameters of {self.family} must be a table of names and values: {hyperparameters!r}")
+            raise UsageError(f"{self.family}'s parameters must be a table of names and values, not {hyperparameters!r}")
         self.given_parameters = dict(hyperparameters or {})
         for name, value in self.given_parameters.items():
             self.require_valid_hyperparameter(name, value)

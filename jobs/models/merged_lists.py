@@ -140,7 +140,8 @@ def position_scores(scores: Floats, items: Ints, rank_constant: int | None) -> D
 def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     """Return the weights of the parts, of sum 1: a mean of all tried weights, in which better ones count more.
 
-    Equal weights and all multiples of a tenth are tried (for more than 7 parts, of :func:`weight_steps`), by nDCG at :func:`jobs.models.scorer.validation_list_length`.
+    Equal weights and all multiples of a tenth are tried, by nDCG at :func:`jobs.models.scorer.validation_list_length`.
+    With more than 7 parts, the steps are larger than a tenth (:func:`weight_steps`).
     Weights whose mean nDCG is t standard errors below that of the best weights enter the mean with the factor
     exp(-t² / 2). The standard error is that of the difference from the best weights, taken over the cases.
 

@@ -121,7 +121,7 @@ def _read_training_data(
 def make_configured_model(settings: Settings, family: Family, paid_services: PaidServices | None = None) -> Model:
     """Return an unfitted model with its parameters from the settings.
 
-    A part of a fusion has its family's parameters of the settings too, save those that the fusion itself gives the part.
+    A part of a fusion has its family's parameters of the settings, except those that the fusion itself gives the part.
     """
     parameters = settings.parameters.get(family, {})
     if family == "fusion":

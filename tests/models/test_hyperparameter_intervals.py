@@ -92,8 +92,8 @@ def test_the_parameters_of_a_part_may_need_those_of_its_family():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"vsknn": 3}, "the parameters of vsknn must be a table of names and values: 3"),
-        ({"vsknn": [1]}, "the parameters of vsknn must be a table"),
+        ({"vsknn": 3}, "vsknn's parameters must be a table of names and values, not 3"),
+        ({"vsknn": [1]}, "vsknn's parameters must be a table"),
         ({"sknn": {"decay": "last"}}, "fusion's parameters name 'sknn'"),
         (3, "parameter 'parameters' of fusion must be of type dict, not 3"),
     ],

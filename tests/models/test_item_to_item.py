@@ -77,7 +77,7 @@ def test_ease_counts_pairs_of_items_in_little_more_memory_than_the_counts_take()
 
 
 def test_ease_says_that_a_ridge_penalty_is_too_small():
-    with pytest.raises(UsageError, match="ease's l2 = 1e-09 is too small .* set a larger one"):
+    with pytest.raises(UsageError, match=r"ease's l2 = 1e-09 is too small .* set a larger one"):
         fitted(EASE, [[A, B], [C]], l2=1e-9)
 
 
