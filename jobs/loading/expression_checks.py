@@ -87,6 +87,15 @@ def syntax_nodes(syntax_tree: Any) -> Iterator[dict[str, Any]]:
             yield from syntax_nodes(part)
 
 
+def has_window_function(expression: Any) -> bool:
+    """Tell whether an expression, or a part of DuckDB's syntax tree of it, has a window function outside subqueries."""
+    if isinstance(expression, list):
+        return any(map(has_window_function, expression))
+    if not isinstance(expression, dict) or expression.get("class") == "SUBQUERY":
+        return False
+    return expression.get("class") == "WINDOW" or any(map(has_window_function, expression.values()))
+
+
 def _makes_several_columns(expression: Any) -> bool:
     """Tell whether an expression makes several columns, as ``*`` and ``columns(...)`` do, but not ``*columns(...)``."""
     if isinstance(expression, list):

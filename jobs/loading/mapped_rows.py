@@ -1,10 +1,10 @@
 """Builds the SQL query that maps a source's rows to rows of a raw table; every column of the result is text."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.errors import NextmartError
 from jobs.loading.attributes import AttributeChoice, attributes_sql
-from jobs.loading.expression_checks import require_one_expression
+from jobs.loading.expression_checks import has_window_function, require_one_expression
 from jobs.loading.mapping import column_value_sql, raw_column_text_sql, user_expressions
 from jobs.loading.readable_rows import unreadable_source_message
 from jobs.loading.relations import FileRelation
@@ -19,28 +19,51 @@ class MappedQuery:
 
     Attributes
     ----------
-    sql : str
-        The query. If the source has ``time_formats``, the query has a boolean column ``time_is_unread`` too.
+    selected_sql : str
+        SQL of the query's columns. If the source has ``time_formats``, there is a boolean column ``time_is_unread``
+        too.
+    relation_sql : str
+        SQL of the rows of the files.
+    row_condition, result_condition : str, optional
+        SQL conditions over the files' columns, which choose the rows of the query. Window functions in
+        ``selected_sql`` see all rows that meet ``row_condition``.
+    has_window_functions : bool
+        Whether ``selected_sql`` has window functions, whose values depend on other rows.
     text_sql_of_column : raw column -> SQL expression over the files' columns, which returns the column's text
     mapped_value_types : raw column -> DuckDB type of the mapped value, before it becomes text
     given_columns : frozenset of str
         The raw columns that the files or the map have.
     has_time_formats : bool
         Whether times are read by the source's ``time_formats``.
-    has_where : bool
-        Whether the query keeps only the rows that meet the source's ``where``.
     """
 
-    sql: str
+    selected_sql: str
+    relation_sql: str
+    row_condition: str | None
+    result_condition: str | None
+    has_window_functions: bool
     text_sql_of_column: dict[str, str]
     mapped_value_types: dict[str, str]
     given_columns: frozenset[str]
     has_time_formats: bool
-    has_where: bool
+
+    @property
+    def sql(self) -> str:
+        """The query."""
+        where = f" where {self.row_condition}" if self.row_condition else ""
+        if not self.result_condition:
+            return f"select {self.selected_sql} from {self.relation_sql}{where}"
+        # a condition behind WHERE would hide rows from the window functions
+        return (
+            f"select * exclude (is_kept) from (select {self.selected_sql}, {self.result_condition} as is_kept "
+            f"from {self.relation_sql}{where}) where is_kept"
+        )
 
     def sql_with_condition(self, condition: str) -> str:
         """Return the query with a further condition on its rows, which is SQL over the files' columns."""
-        return f"{self.sql} {'and' if self.has_where else 'where'} ({condition})"
+        changed = "result_condition" if self.has_window_functions else "row_condition"
+        conditions = filter(None, (getattr(self, changed), f"({condition})"))
+        return replace(self, **{changed: " and ".join(conditions)}).sql
 
 
 def mapped_query(
@@ -64,8 +87,10 @@ def mapped_query(
     values = column_value_sql(source, file_relation.column_types)
     time_column = TIME_COLUMNS[source.table]
     try:
-        for option, text in user_expressions(source, file_relation.column_types).items():
+        expressions = [
             require_one_expression(connection, option, text, allow_io=source.allow_sql_io)
+            for option, text in user_expressions(source, file_relation.column_types).items()
+        ]
     except NextmartError as error:
         raise type(error)(unreadable_source_message(source, file_relation, error)) from error
     selected = ", ".join(f"{value} as {column}" for column, value in values.items())
@@ -90,7 +115,19 @@ def mapped_query(
         texts[time_column] = f"coalesce({read_text}, {loaded_text})"
         time_is_unread_sql = f"trim({loaded_text}) <> '' and {read_text} is null"
     selected = ", ".join(f"{text} as {column}" for column, text in raw_column_text_sql(source.table, texts).items())
-    where = f"where ({source.where_sql}\n)" if source.where_sql else ""
     flag = f", {time_is_unread_sql} as time_is_unread" if formats else ""
-    sql = f"select {selected}{flag} from {file_relation.sql} {where}"
-    return MappedQuery(sql, texts, mapped_value_types, frozenset(values), bool(formats), bool(source.where_sql))
+    has_window_functions = any(map(has_window_function, expressions))
+    condition = f"({source.where_sql}\n)" if source.where_sql else None
+    # window functions of a preset give all rows of an order the values that stand only in the order's first row
+    after_windows = has_window_functions and source.preset_name is not None
+    return MappedQuery(
+        selected + flag,
+        file_relation.sql,
+        None if after_windows else condition,
+        condition if after_windows else None,
+        has_window_functions,
+        texts,
+        mapped_value_types,
+        frozenset(values),
+        bool(formats),
+    )

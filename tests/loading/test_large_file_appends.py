@@ -123,6 +123,18 @@ def is_direct(monkeypatch):
     return appended
 
 
+def test_a_value_that_depends_on_other_rows_is_that_of_the_whole_file(connection, tmp_path, is_direct):
+    rows = [(f"e{n}", "v", f"i{n}", "2026-01-01", "me" if n == 0 else "") for n in range(40)]
+    source = replace(
+        write(tmp_path / "e.csv", rows), column_map={"user_id": "max(user_id) over (partition by visitor_id)"}
+    )
+    assert counted(connection, source)["loaded"] == 40
+    connection.execute("delete from raw.events where event_id <> 'e7'")
+    assert counted(connection, source) == {"read": 40, "repeated": 0, "known": 1, "loaded": 39}
+    assert connection.execute("select distinct user_id from raw.events").fetchall() == [("me",)]
+    assert is_direct == [source.path] * 2
+
+
 def test_files_of_a_command_line_are_appended_directly_to_a_table_of_text(connection, tmp_path, capsys, is_direct):
     first, second = write(tmp_path / "e.csv", LINES + LINES[:1]), write(tmp_path / "e2.csv", LINES[:2])
     assert counted(connection, first, second) == {"read": 23, "repeated": 1, "known": 2, "loaded": 20}

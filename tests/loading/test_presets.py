@@ -333,6 +333,29 @@ def test_a_file_of_other_events_is_refused_with_the_presets_condition(connection
         read_source(connection, LoadSource("events", str(path), preset_name="ga4"), default_vars())
 
 
+@pytest.mark.parametrize(
+    ("preset", "where", "rows"),
+    [
+        (
+            "shopify_orders", "\"Lineitem sku\" = 'L'",
+            "Name,Email,Created at,Lineitem name,Lineitem sku\n"
+            "#1,a@b.de,2026-01-01 10:00:00 +0100,Gift,G\n#1,,,Lamp,L\n",
+        ),
+        (
+            "woocommerce_orders", "\"SKU\" = 'L'",
+            "Order Number,Order Status,Order Date,Email (Billing),SKU,Item Name\n"
+            "1,completed,2026-01-01 09:00:00,a@b.de,G,Gift\n1,,,,L,Lamp\n",
+        ),
+    ],
+)  # fmt: skip
+def test_a_line_keeps_the_values_of_its_order_if_the_condition_leaves_out_the_first_line(
+    connection, tmp_path, preset, where, rows
+):
+    (tmp_path / "orders.csv").write_text(rows)
+    found = read(connection, "events", preset, tmp_path / "orders.csv", "item_id event_at visitor_id", where_sql=where)
+    assert found == [("L", "01 09:00:00.000", sha256("a@b.de"))]
+
+
 @pytest.mark.parametrize(("typo", "meant"), [("ga5", "ga4"), ("shopify", "shopify_orders"), ("segmnt", "segment")])
 def test_an_unknown_preset_is_refused_with_the_nearest(typo, meant):
     with pytest.raises(UsageError, match=f"did you mean '{meant}'"):
