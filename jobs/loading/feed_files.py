@@ -130,7 +130,10 @@ def _expand_variables(feed_name: str, pattern: str) -> tuple[str, list[tuple[str
 def _matching_files(feed: Feed, pattern: str) -> Iterator[FeedFile]:
     """Yield the files that a feed's path or glob matches."""
     real, real_and_masked_prefixes = _expand_variables(feed.name, pattern)
-    for match in [real] if Path(real).exists() else glob.iglob(real, recursive=True):  # noqa: PTH207 - keeps prefixes
+    # the signs of globs, such as [, in the value of a folder that exists are plain characters
+    folder_of_variable = next((prefix for prefix, _ in real_and_masked_prefixes if Path(prefix).exists()), "")
+    real_glob = glob.escape(folder_of_variable) + real.removeprefix(folder_of_variable)
+    for match in [real] if Path(real).exists() else glob.iglob(real_glob, recursive=True):  # noqa: PTH207 - keeps prefixes
         folder = os.path.normpath(_masked_path(match, real_and_masked_prefixes)) if Path(match).is_dir() else ""
         for path in find_paths_inside(match) if folder else [match]:
             # a path begins with "./", because shop.csv alone could be a table of an attached database named shop

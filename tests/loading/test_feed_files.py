@@ -33,7 +33,7 @@ def test_numbers_in_names_count_as_numbers(numbers, pattern):
     assert sorted([*names, "", "1", "a", "a1b", "1a"], key=natural_sort_key)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(FOLDER_NAMES, FOLDER_NAMES, st.sampled_from(["${A}/*/${B}.csv", "${A}/x/${B}.*", "${A}/x/${B}.csv", "${A}"]))
 def test_a_masked_path_has_no_value_of_a_variable_and_leads_to_the_file(outer, inner, pattern):
     with TemporaryDirectory() as folder, patch.dict(os.environ, {"A": f"{folder}/{outer}", "B": f"key-{inner}"}):
@@ -47,6 +47,17 @@ def test_a_masked_path_has_no_value_of_a_variable_and_leads_to_the_file(outer, i
         shown = mask_variable_values(feed_, f"{found.masked_path}: can't open {found.path}")
         assert folder not in shown
         assert f"key-{inner}" not in shown or "${B}" not in pattern
+
+
+def test_a_value_of_a_variable_may_be_a_glob_or_a_folder_with_the_signs_of_one(tmp_path, monkeypatch):
+    file = tmp_path / "[shop] *" / "day_1.csv"
+    file.parent.mkdir()
+    file.touch()
+    monkeypatch.setenv("SHOP", str(file.parent))
+    monkeypatch.setenv("DAYS", "day_*")
+    assert [found.masked_path for found in find_feed_files(feed("${SHOP}/*.csv"))] == ["${SHOP}/day_1.csv"]
+    [found] = find_feed_files(feed("${SHOP}/${DAYS}.csv"))
+    assert Path(found.path) == file
 
 
 ACTIONS = st.tuples(st.sampled_from(["write", "touch", "remove", "load"]), st.sampled_from("abc"), st.integers(0, 3))
