@@ -41,12 +41,39 @@ begin
                 and live_column.attname = new_column.attname
             cross join aclexplode(live_column.attacl) as acl
             where live_table.relnamespace = live_id and not new_column.attisdropped
+            union all
+            -- a table that the live schema lacks gets the default rights of that schema
+            select new_table.relname, null::name, new_table.relowner, acl.*
+            from pg_catalog.pg_class as new_table
+            inner join pg_catalog.pg_default_acl as defaults on new_table.relowner = defaults.defaclrole
+            cross join aclexplode(defaults.defaclacl) as acl
+            where new_table.relnamespace = to_regnamespace(quote_ident(incoming_name)) and new_table.relkind = 'r'
+                and defaults.defaclnamespace = live_id and defaults.defaclobjtype = 'r'
+                and to_regclass(format('%I.%I', live_name, new_table.relname)) is null
         ) as rights
         where rights.grantee <> rights.owner
     loop
         execute format(
             'grant %s on %s to %s%s',
             granted_right.privilege, granted_right.target, granted_right.grantee, granted_right.grant_option
+        );
+    end loop;
+
+    -- default rights on tables that are made later belong to a schema too
+    for granted_right in
+        select
+            pg_get_userbyid(defaults.defaclrole) as role_name,
+            acl.privilege_type as privilege,
+            case when acl.grantee = 0 then 'public' else quote_ident(pg_get_userbyid(acl.grantee)) end as grantee,
+            case when acl.is_grantable then ' with grant option' else '' end as grant_option
+        from pg_catalog.pg_default_acl as defaults cross join aclexplode(defaults.defaclacl) as acl
+        where defaults.defaclnamespace = live_id and defaults.defaclobjtype = 'r'
+            and pg_has_role(defaults.defaclrole, 'member')
+    loop
+        execute format(
+            'alter default privileges for role %I in schema %I grant %s on tables to %s%s',
+            granted_right.role_name, incoming_name, granted_right.privilege, granted_right.grantee,
+            granted_right.grant_option
         );
     end loop;
 

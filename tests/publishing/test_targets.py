@@ -186,8 +186,12 @@ def test_rights_views_keys_and_comments_of_postgresql_follow_the_swap(warehouse,
         grant usage on schema recommendations to analyst;
         grant select on recommendations.visitor_recommendations to analyst;
         grant select (rank, item_id), update (rank) on recommendations.popular_items to analyst;
+        drop role if exists dashboard;
+        create role dashboard;
+        alter default privileges in schema recommendations grant select on tables to dashboard;
     """)
     make_night(warehouse, 2)
+    warehouse.execute("create table recommendations.trending_items as select 'i1' as item_id, 1 as rank")
     publish_from(warehouse, published)
     assert "problem" not in copy_to_targets(published, target)["[publish.bi]"]
     assert server.execute("""
@@ -199,6 +203,15 @@ def test_rights_views_keys_and_comments_of_postgresql_follow_the_swap(warehouse,
     assert server.execute("""
         set role analyst; select count(*) from recommendations.visitor_recommendations where visitor_id = 'v1'
     """) == "5\n"  # fmt: skip
+    assert server.execute("""
+        select table_name from information_schema.table_privileges where grantee = 'dashboard'
+    """) == "trending_items\n", "only the new table"  # fmt: skip
+    warehouse.execute("create or replace table recommendations.items as select 'i1' as item_id")
+    publish_from(warehouse, published)
+    assert "problem" not in copy_to_targets(published, target)["[publish.bi]"]
+    assert server.execute("""
+        select table_name from information_schema.table_privileges where grantee = 'dashboard' order by 1
+    """) == "items\ntrending_items\n"  # fmt: skip
     assert "Index Scan" in server.execute("""
         set enable_seqscan = off;
         explain select * from recommendations.visitor_recommendations where visitor_id = 'v1' and rank = 1
