@@ -70,7 +70,7 @@ class EASE(ItemToItemModel):
         gram.diagonal().add_(self.chosen_parameters["l2"])
         try:
             factor = torch.linalg.cholesky(gram)
-        except torch.linalg.LinAlgError as error:
+        except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             l2 = self.chosen_parameters["l2"]
             raise UsageError(f"ease's l2 = {l2:g} is too small to solve for the weights: set a larger one") from error
         del gram  # no more than two of these large matrices are in memory at once
