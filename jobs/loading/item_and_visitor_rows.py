@@ -22,7 +22,7 @@ INSERT_NEW_ROWS = """
     whole as (
         select arrived.row_key, arrived.is_dated, coalesce(newest.is_withdrawn, false) as is_withdrawn, {columns}
         from arrived
-        left join newest on arrived.row_key = newest.row_key and arrived.row_key <> ''
+        left join newest on nullif(arrived.row_key, '') = newest.row_key
     ),
     -- A row is new if it differs from the newest raw row of its item or visitor. A row with a date (updated_at), or
     -- without an id, is new only if it differs from all raw rows of its item or visitor, unless the item has been
