@@ -2,6 +2,8 @@
 
 The printed memory is the peak of the process, less its peak before the read. For comparison: an int32 array of the
 items of all events takes 4 bytes an event. Run: ``python -m benchmarks.training_read --sequences 500000``.
+
+With ``--training-sequences`` the read is limited by the setting of this name.
 """
 
 import argparse
@@ -68,6 +70,7 @@ def main() -> None:
     """Run the benchmark; print the memory, the memory per event, and the CPU seconds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sequences", type=int, default=500_000)
+    parser.add_argument("--training-sequences", type=int, help="the setting of this name; by default it is unset")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="training-read-") as folder:
         path = Path(folder) / "warehouse.duckdb"
@@ -77,12 +80,12 @@ def main() -> None:
         creation.join()
         with closing(connect(path, read_only=True)) as connection:
             before, started_at = peak_memory_bytes(), time.process_time()
-            _, data = read_training_data(connection, Settings())
+            _, data = read_training_data(connection, Settings(training_sequences=options.training_sequences))
             seconds = time.process_time() - started_at
             grown = peak_memory_bytes() - before
     assert data, "the history is too short"
     events = options.sequences * EVENTS_PER_SEQUENCE
-    print(f"{events:,} events, {len(data.all_sequences):,} training sequences")
+    print(f"{events:,} events, {len(data.all_sequences):,} of {data.available_sequences:,} training sequences")
     print(
         f"peak of {grown / 1e6:,.0f} MB above the start, {grown / events:.0f} bytes an event, {seconds:.1f} CPU seconds"
     )

@@ -186,6 +186,10 @@ class Settings(BaseSettings):
     """The minutes that one run of the job train should take at most. Families that need more than what is left of them
     are left out, and come first in the next run (`docs/operations.md`); `popularity` is always trained. Unset: every
     family that is due is trained."""
+    training_sequences: int | None = Field(None, ge=100, le=1_000_000_000)
+    """The most sequences that models learn from, the newest first. So memory and time of a training don't grow with the
+    shop's history (`docs/operations.md`). Test and validation cases stay the same. Unset: models learn from all
+    training sequences."""
     models_kept: int = Field(3, ge=1, le=1_000_000)
     """The number of newest models of each family whose weights are kept."""
 

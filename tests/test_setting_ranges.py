@@ -73,6 +73,7 @@ def test_a_var_is_refused_with_its_file_name_value_and_range(written, line, says
     [
         ("retrain_after_days = inf", "nextmart.toml: setting 'retrain_after_days': Input should be a finite number"),
         ("training_minutes = 0", "(got 0); allowed: number, above 0, at most 10,080"),
+        ("training_sequences = 99", "(got 99); allowed: integer, at least 100, at most 1,000,000,000"),
         ("seed = -1", "(got -1); allowed: integer, at least 0, below 4,294,967,296"),
         ('protocol = "coin"', "allowed: `cutoff` or `paper`"),
         ("embedding_timeout_seconds = 1e12", "allowed: number, above 0, at most 86,400"),

@@ -21,7 +21,8 @@ LAST_RUNS = """
 LIVE_MODEL = """
     select
         models.model_version, models.data_cutoff_at, metrics.value as ndcg_at_20,
-        coalesce(decisions.pinned, false) as is_pinned, decisions.reason
+        coalesce(decisions.pinned, false) as is_pinned, decisions.reason,
+        models.training_rows, models.training_sequences
     from ml.models as models
     left join ml.champions as decisions on models.model_version = decisions.model_version
     left join ml.model_metrics as metrics

@@ -115,11 +115,20 @@ def job_summary_line(job_summary: dict[str, Any]) -> str:
             return f"{rows_out:,} of {rows_in:,} texts embedded" if rows_in else "every text has a vector"
         case "train":
             left_out = f", {len(detail['left_out'])} left out" if "left_out" in detail else ""
-            return f"{len(detail['trained'])} models trained, {len(detail['fresh'])} fresh{left_out}"
+            limit = _limit_words(detail)
+            return f"{len(detail['trained'])} models trained, {len(detail['fresh'])} fresh{left_out}{limit}"
         case "evaluate":
             return f"{rows_out} models measured, live: {(detail['live'] or 'none').split('-')[0]}"
         case _:
             return "nothing changed" if job_summary["status"] == "unchanged" else f"lists for {rows_in:,} visitors"
+
+
+def _limit_words(train_detail: dict[str, Any]) -> str:
+    """Return how many of the training sequences were used, if the setting ``training_sequences`` limited them."""
+    sequences = train_detail.get("training_sequences")
+    if not sequences or sequences["used"] == sequences["available"]:
+        return ""
+    return f", on the newest {sequences['used']:,} of {sequences['available']:,} sequences"
 
 
 def feed_state_lines(feed_state: dict[str, Any]) -> str:
@@ -183,7 +192,8 @@ def _print_models(warehouse_state: dict[str, Any]) -> None:
     live = warehouse_state["live_model"]
     if live:
         pinned, reason = ", pinned" if live["is_pinned"] else "", on_one_line(live["reason"] or "")
-        facts = [f"history before {live['data_cutoff_at']:%Y-%m-%d}"] if live["data_cutoff_at"] else []
+        history = f"newest {live['training_rows']:,} sequences" if live["training_sequences"] else "history"
+        facts = [f"{history} before {live['data_cutoff_at']:%Y-%m-%d}"] if live["data_cutoff_at"] else []
         ndcg = live["ndcg_at_20"]
         facts.append("not measured on the hold-out" if ndcg is None else f"nDCG@20 {ndcg:.4f}")
         print_result(f"live model: {live['model_version']} ({', '.join(facts)}){pinned}; {reason}")

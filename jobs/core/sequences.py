@@ -58,6 +58,10 @@ class Sequences:
         chosen = np.arange(len(self))[rows if rows.size else slice(0)]
         return self._gather_slices(self.offsets[chosen], self.lengths[chosen])
 
+    def newest(self, count: int | None) -> "Sequences":
+        """Return the last ``count`` rows, which are the newest of a training part; all rows if it is None."""
+        return self if count is None else self.take(np.arange(max(0, len(self) - count), len(self)))
+
     def keep_last_items(self, count: int | Longs) -> "Sequences":
         """Keep at most the last ``count`` items of each row; an int64 array (rows,) gives each row its own count."""
         kept = np.minimum(self.lengths, count)

@@ -23,6 +23,9 @@ from jobs.evaluation.sequence_frames import (
     sort_sequences_by_end,
 )
 
+PAPER_TEST_SHARE = 0.2
+"""The share of the sequences that `paper_split` tests on."""
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -52,7 +55,7 @@ class Split:
     validation: pl.DataFrame | None = None
 
 
-def paper_split(sequences: pl.DataFrame, test_sequence_share: float = 0.2) -> Split:
+def paper_split(sequences: pl.DataFrame, test_sequence_share: float = PAPER_TEST_SHARE) -> Split:
     """Split as arXiv 2309.09261 does: the sequences that ended last are the test part, and no sequence is cut in two.
 
     Sequences are sorted by their end. The last ceil(test_sequence_share * n) of n sequences are the test part, the
@@ -197,14 +200,32 @@ def holdout_cutoff(sequences: pl.DataFrame, test_event_share: float) -> datetime
     ValueError
         If all events have the same time, there are no events, the share is out of range, or a column is missing.
     """
+    times = check_and_select_columns(sequences)["event_times"].explode().drop_nulls().alias("time").to_frame()
+    return cutoff_from_event_counts(times.group_by("time").len("events"), test_event_share)
+
+
+def cutoff_from_event_counts(events_by_time: pl.DataFrame, test_event_share: float) -> datetime:
+    """Return what `holdout_cutoff` returns, from the number of events at each time.
+
+    Parameters
+    ----------
+    events_by_time : polars.DataFrame
+        A row for each time, with the columns ``time`` (datetime[us, UTC], unique) and ``events`` (int).
+    test_event_share : float
+        Between 0 and 1, both excluded.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two times, or the share is out of range.
+    """
     if not 0 < test_event_share < 1:
         raise ValueError(f"test_event_share must lie between 0 and 1, got {test_event_share}")
-    times = check_and_select_columns(sequences)["event_times"].explode().drop_nulls().alias("time").to_frame()
-    by_time = times.group_by("time").len("events").sort("time", descending=True)
+    by_time = events_by_time.sort("time", descending=True)
     after = by_time.with_columns(pl.col("events").cum_sum().alias("after")).head(-1)
     if after.is_empty():
         raise ValueError("no date divides the events: they all lie at one time, or there are none")
-    distance = (pl.col("after") - test_event_share * len(times)).abs()
+    distance = (pl.col("after") - test_event_share * int(by_time["events"].sum())).abs()
     chosen: datetime = after.sort(distance, maintain_order=True)["time"][0]
     return chosen
 

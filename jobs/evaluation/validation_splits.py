@@ -14,11 +14,14 @@ from jobs.evaluation.sequence_frames import (
 )
 from jobs.evaluation.splits import Split, count_of_share, split_whole_sequences
 
+MAX_HELD_OUT_SHARE = 0.1
+"""The largest share of the training sequences with two items or more that is held out for validation."""
+
 
 def validation_split(
     train: pl.DataFrame,
     max_cases: int = 2000,
-    max_sequence_share: float = 0.1,
+    max_sequence_share: float = MAX_HELD_OUT_SHARE,
     allow_repeats: bool = True,
     test_starts_at_a_date: bool = False,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -71,11 +74,21 @@ def validation_split(
         )
     ordered = sort_sequences_by_end(train)
     long_enough = ordered.filter(pl.col("items").list.len() >= 2)
-    size = max(0, min(count_of_share(len(long_enough), max_sequence_share), len(long_enough) - 1))
-    held_out = _newest_with_cases(long_enough.tail(size), max_cases, allow_repeats)
+    most = most_held_out(len(long_enough), max_sequence_share)
+    held_out = _newest_with_cases(long_enough.tail(most), max_cases, allow_repeats)
     rest = ordered.join(held_out, on="sequence_id", how="anti", maintain_order="left")
+    return rest, make_validation_cases(held_out, allow_repeats, test_starts_at_a_date)
+
+
+def most_held_out(long_enough_count: int, max_sequence_share: float = MAX_HELD_OUT_SHARE) -> int:
+    """Return how many of the training sequences with two items or more `validation_split` may hold out at most."""
+    return max(0, min(count_of_share(long_enough_count, max_sequence_share), long_enough_count - 1))
+
+
+def make_validation_cases(held_out: pl.DataFrame, allow_repeats: bool, test_starts_at_a_date: bool) -> pl.DataFrame:
+    """Make the cases of the sequences that `validation_split` holds out; some sequences may give none."""
     cut = cut_after_first_target_of_last_time if test_starts_at_a_date else cut_after_last_target
-    return rest, make_cases(cut(held_out, allow_repeats))
+    return make_cases(cut(held_out, allow_repeats))
 
 
 def _newest_with_cases(sequences: pl.DataFrame, max_cases: int, allow_repeats: bool) -> pl.DataFrame:

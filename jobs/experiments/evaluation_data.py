@@ -50,6 +50,9 @@ class EvaluationData:
         ``cold_target``: the others. If one segment of a pair contains all cases, both are left out.
     allow_repeats : bool
         Whether a recommendation list may contain items of the case's input sequence.
+    training_sequences : int or None
+        The setting of this name: the most sequences that a model learns from, the newest, unless the experiment says
+        another number for it. ``train`` and ``train_with_validation`` hold all sequences, whatever the number.
     """
 
     split: Split
@@ -61,6 +64,7 @@ class EvaluationData:
     item_counts: Longs
     segment_masks: dict[str, Bools]
     allow_repeats: bool
+    training_sequences: int | None
 
     @property
     def data_hash(self) -> str:
@@ -135,6 +139,7 @@ def read_evaluation_data(
         indexed.item_counts,
         {name: rows for name, rows in segment_masks.items() if rows.any() and not rows.all()},
         dbt_vars.allow_repeats,
+        settings.training_sequences,
     )
 
 

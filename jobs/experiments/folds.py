@@ -56,7 +56,7 @@ def make_folds(evaluation_data: EvaluationData, settings: Settings) -> list[Fold
         train, validation = hold_out_validation(split, settings)
         folds.append(
             Fold(
-                sequences_as_indices(train, evaluation_data.catalog),
+                sequences_as_indices(train, evaluation_data.catalog).newest(evaluation_data.training_sequences),
                 cases_as_indices(validation, evaluation_data.catalog),
                 cases_as_indices(split.test, evaluation_data.catalog),
             )

@@ -40,6 +40,8 @@ class ExperimentRun:
         The name of the embeddings; None if the model reads none.
     recipe_hash : str
         A hash of all that determines the run's metrics and ranks.
+    training_sequences : int or None
+        The most sequences that the model learns from, the newest; None: all.
     """
 
     experiment: str
@@ -51,6 +53,7 @@ class ExperimentRun:
     protocol: str
     embedding_model: str | None
     recipe_hash: str
+    training_sequences: int | None
 
     @property
     def model_version(self) -> str:

@@ -78,6 +78,7 @@ def _can_reuse(later_run: ExperimentRun, fitting_run: ExperimentRun, fitted_mode
     return (
         has_same_seed
         and has_same_embeddings
+        and fitting_run.training_sequences == later_run.training_sequences
         and make_model(later_run.family, later_run.given_parameters).can_reuse(fitted_model)
     )
 
@@ -114,6 +115,7 @@ def plan_runs(
                 else (None, evaluation_data.catalog.embeddings)
             )
             run_seed = seed if model.depends_on_seed else None
+            training_sequences = variant.training_sequences or evaluation_data.training_sequences
             recipe = {
                 "family": variant.family,
                 "parameters": model.parameters,
@@ -125,6 +127,8 @@ def plan_runs(
                 "cases": cases_hash,
                 "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
                 "schema_version": MODEL_FORMAT_VERSION,
+                # the hash of a run without a limit is that of before there were limits
+                **({"training_sequences": training_sequences} if training_sequences else {}),
             }
             run = ExperimentRun(
                 experiment=experiment_spec.name,
@@ -136,6 +140,7 @@ def plan_runs(
                 protocol=experiment_spec.protocol,
                 embedding_model=name,
                 recipe_hash=hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
+                training_sequences=training_sequences,
             )
             catalog = replace(evaluation_data.catalog, embeddings=array)
             planned_runs.append(PlannedRun(run, catalog, seed, variant.embedding_model))
@@ -225,12 +230,12 @@ def fit_and_measure(
     """
     model = make_model(experiment_run.family, experiment_run.given_parameters, paid_services)
     started_at = time.perf_counter()
-    model.fit(evaluation_data.train, evaluation_data.validation, catalog, options_of_both_fits[0])
-    final = (
-        model
-        if evaluation_data.train_with_validation is None
-        else model.refit(evaluation_data.train_with_validation, catalog, options_of_both_fits[1])
-    )
+    train = evaluation_data.train.newest(experiment_run.training_sequences)
+    model.fit(train, evaluation_data.validation, catalog, options_of_both_fits[0])
+    final = model
+    if evaluation_data.train_with_validation is not None:
+        train_with_validation = evaluation_data.train_with_validation.newest(experiment_run.training_sequences)
+        final = model.refit(train_with_validation, catalog, options_of_both_fits[1])
     fitted_at = time.perf_counter()
     scorer = final.scorer(catalog)
     _, lists = recommend(

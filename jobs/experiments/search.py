@@ -151,6 +151,7 @@ def _make_search_run(
         protocol=experiment_spec.protocol,
         embedding_model=embedding_model_name if model.uses_embeddings else None,
         recipe_hash=recipe_hash,
+        training_sequences=evaluation_data.training_sequences,
     )
 
 

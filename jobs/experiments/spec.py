@@ -33,6 +33,9 @@ class ModelEntry(SpecTable):
         The values to combine; every combination is a model.
     embedding_model : str, optional
         One of the dbt var ``embedding_models``; by default the one that the warehouse serves.
+    training_sequences : list of int
+        Numbers of sequences to learn from, the newest first; each number is a model, whose label has it. By default the
+        model learns from as many as the setting ``training_sequences`` allows.
     item_text_template : list of str, optional
         A template of item texts, written like the dbt var ``item_text_template``; by default the warehouse's texts are
         used. The experiment buys the vectors of other texts.
@@ -43,18 +46,21 @@ class ModelEntry(SpecTable):
     label: str = Field("", pattern=r"^[^/|]*$")
     parameters: dict[str, Any] = {}
     grid: dict[str, list[Any]] = {}
+    training_sequences: list[Annotated[int, Field(gt=0)]] = []
     embedding_model: str | None = None
     item_text_template: list[str] | None = Field(None, min_length=1)
 
-    def make_variant(self, grid_values: Mapping[str, Any]) -> "ModelVariant":
+    def make_variant(self, grid_values: Mapping[str, Any], training_sequences: int | None = None) -> "ModelVariant":
         """Return the model of this entry, with one combination of the grid's values among its parameters."""
-        words = [f"{name}={value}" for name, value in grid_values.items()]
+        in_label = {**grid_values, **({"training_sequences": training_sequences} if training_sequences else {})}
+        words = [f"{name}={value}" for name, value in in_label.items()]
         return ModelVariant(
             " ".join([self.label or self.family, *words]),
             self.family,
             {**self.parameters, **grid_values},
             self.embedding_model,
             tuple(self.item_text_template) if self.item_text_template else None,
+            training_sequences,
         )
 
 
@@ -115,6 +121,7 @@ class ModelVariant:
     parameters: dict[str, Any]
     embedding_model: str | None = None
     item_text_template: tuple[str, ...] | None = None
+    training_sequences: int | None = None
 
 
 class ExperimentSpec(SpecTable):
@@ -168,11 +175,15 @@ class ExperimentSpec(SpecTable):
         return self
 
     def variants(self) -> list[ModelVariant]:
-        """Return every model in the file's order; a grid gives a model for each combination of its values."""
+        """Return every model in the file's order.
+
+        A grid gives a model for each combination of its values, and ``training_sequences`` one for each number.
+        """
         return [
-            entry.make_variant(dict(zip(entry.grid, values, strict=True)))
+            entry.make_variant(dict(zip(entry.grid, values, strict=True)), training_sequences)
             for entry in self.models
             for values in itertools.product(*entry.grid.values())
+            for training_sequences in tuple(entry.training_sequences) or (None,)
         ]
 
     def starting_variant(self, family: str) -> ModelVariant:

@@ -4,15 +4,17 @@ The choice (:mod:`jobs.nightly.champion`) uses only metrics of the validation ca
 people to read.
 """
 
-from jobs.evaluation.measure import hash_cases, measure_scorer, store_measurement
-from jobs.evaluation.protocols import split_history, to_indexed_split
+from datetime import datetime
+
+from jobs.evaluation.measure import measure_scorer, store_measurement
 from jobs.language_models.paid_services import PaidServices
+from jobs.nightly.holdout import Holdout, read_holdout
 from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model
 from jobs.nightly.promotion import newest_usable_models, promote
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection, transaction
 from jobs.warehouse.job_runs import JobRun
-from jobs.warehouse.reading import read_catalog, read_sequences
+from jobs.warehouse.reading import read_catalog
 
 
 def evaluate(connection: Connection, settings: Settings, run_record: JobRun) -> None:
@@ -40,14 +42,17 @@ def _measure_on_test_cases(
 ) -> None:
     """Measure models on the test cases, and commit the metrics of each model as soon as it is measured."""
     dbt_vars = settings.job_vars()
-    history = read_sequences(connection, with_targets=bool(dbt_vars.target_event_types))
     catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     paid_services = PaidServices(connection, settings)
+    holdouts: dict[tuple[datetime | None, int | None], Holdout | None] = {}
     for model_row in model_rows:
-        split = split_history(history, settings.protocol, settings, model_row.data_cutoff_at)
-        if split is None:  # `nextmart forget` has deleted so much of the history that it can't be split any more
+        learnt_from = (model_row.data_cutoff_at, model_row.training_sequences)
+        if learnt_from not in holdouts:
+            holdouts[learnt_from] = read_holdout(connection, settings, catalog, *learnt_from)
+        holdout = holdouts[learnt_from]
+        if holdout is None:  # `nextmart forget` has deleted so much of the history that it can't be split any more
             continue
-        indexed = to_indexed_split(split, history, catalog)
+        indexed = holdout.indexed_split
         has_warm_target = indexed.has_warm_target
         segment_masks = (
             {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
@@ -62,8 +67,7 @@ def _measure_on_test_cases(
             allow_repeats=dbt_vars.allow_repeats,
         )
         with transaction(connection):
-            store_measurement(
-                connection, model_row.model_version, f"{split.name}/test", hash_cases(split.test), measured
-            )
+            split_name = f"{holdout.protocol}/test"
+            store_measurement(connection, model_row.model_version, split_name, holdout.cases_hash, measured)
         run_record.rows_out += 1
         run_record.detail[model_row.model_version] = len(indexed.test_cases.targets)

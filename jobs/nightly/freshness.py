@@ -152,6 +152,8 @@ def fingerprint_of_recipe(model: Model, settings: Settings, dbt_vars: JobVars) -
         **settings.model_dump(
             mode="json", include={"seed", "protocol", "cutoff_at", "holdout_share", "validation_limit"}
         ),
+        # the hash of a recipe from before this setting stays as it is
+        **({"training_sequences": settings.training_sequences} if settings.training_sequences else {}),
     }
     if model.uses_embeddings:
         recipe["embedding"] = [dbt_vars.embedding_model, dbt_vars.chosen_embedding_model.dimensions]

@@ -27,7 +27,7 @@ RENEWAL_ADVICE = "run `nextmart run`, or `nextmart train` and then `nextmart eva
 
 MODEL_ROWS = """
     select model_version, model, parameters, fingerprint, data_cutoff_at, embedding_model, finished_at, status,
-        weights is not null as has_weights, schema_version
+        weights is not null as has_weights, schema_version, training_sequences
     from ml.models
 """
 
@@ -57,6 +57,8 @@ class ModelRow:
         ``live``, ``retired`` if it was live before, or ``candidate`` if it never was.
     format_version : int or None
         The ``MODEL_FORMAT_VERSION`` of the weights; None if they were stored before nextmart recorded that version.
+    training_sequences : int or None
+        The most sequences that the model could learn from, the newest first; None if it has learnt from all.
     is_damaged : bool
         Whether the weights no longer have the hash that was saved with them. False if nobody has looked: hashing takes
         time, so only functions whose description says so look for damage.
@@ -72,6 +74,7 @@ class ModelRow:
     status: str
     has_weights: bool
     format_version: int | None
+    training_sequences: int | None
     is_damaged: bool = False
 
 

@@ -62,6 +62,9 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         say("nothing to train on yet: too little history before the hold-out, or no item of it in the catalogue")
         run_record.detail["reason"] = "too little history"
         return
+    if settings.training_sequences:
+        used = {"used": len(data.all_sequences), "available": data.available_sequences}
+        run_record.detail["training_sequences"] = used
     budget = None
     if settings.training_minutes:
         past_fits, rows = read_past_fits(connection), len(data.all_sequences)
@@ -200,6 +203,7 @@ def _fit_and_store(
         "code_version": version("nextmart"),
         "schema_version": MODEL_FORMAT_VERSION,
         "newest_loaded_at": newest_loaded_at(connection),
+        "training_sequences": settings.training_sequences,
     }
     with transaction(connection):
         columns = ", ".join(f"${column} as {column}" for column in row)

@@ -159,6 +159,7 @@ MODELS: Final = {
     "schema_version": "INTEGER",
     "model_number": "BIGINT",
     "newest_loaded_at": "TIMESTAMP WITH TIME ZONE",
+    "training_sequences": "BIGINT",
 }
 
 MODEL_METRICS: Final = {

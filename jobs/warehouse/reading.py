@@ -16,10 +16,7 @@ from jobs.dbt_vars import JobVars
 from jobs.warehouse.connection import Connection
 
 SEQUENCES_AT_ONCE = 50_000
-SELECT_SEQUENCES = "select sequence_id, visitor_id, items, event_times, ended_at from sessions.sequences"
-SELECT_SEQUENCES_WITH_TARGETS = (
-    "select sequence_id, visitor_id, items, event_times, ended_at, is_target from sessions.sequences"
-)
+SEQUENCE_COLUMNS_SQL = "sequence_id, visitor_id, items, event_times, ended_at"
 
 
 def read_catalog(connection: Connection, dimensions: int) -> Catalog:
@@ -84,8 +81,14 @@ def read_embeddings(
     return embeddings
 
 
-def read_sequences(connection: Connection, *, with_targets: bool = False) -> pl.DataFrame:
-    """Read the table ``sessions.sequences``: one row for each sequence, in no particular order.
+def read_sequences(
+    connection: Connection,
+    *,
+    with_targets: bool = False,
+    relation: str = "sessions.sequences",
+    parameters: Mapping[str, object] | None = None,
+) -> pl.DataFrame:
+    """Read sequences from the warehouse: one row for each, in no particular order.
 
     The column ``items`` holds lists of categoricals: an event's item takes 4 bytes, not the 16 or more of its item_id.
     Rows are read in batches, so that no more than one batch of item_ids is in memory as text.
@@ -95,9 +98,14 @@ def read_sequences(connection: Connection, *, with_targets: bool = False) -> pl.
     with_targets : bool
         Whether to read the column ``is_target`` too. It is needed only if the dbt var ``target_event_types`` is set:
         otherwise every step is a target.
+    relation : str
+        SQL text of a relation with the columns of the table ``sessions.sequences``, which is read by default.
+    parameters : mapping, optional
+        Values of the named SQL parameters in ``relation``.
     """
-    query = SELECT_SEQUENCES_WITH_TARGETS if with_targets else SELECT_SEQUENCES
-    reader = connection.execute(query).to_arrow_reader(SEQUENCES_AT_ONCE)
+    columns = f"{SEQUENCE_COLUMNS_SQL}, is_target" if with_targets else SEQUENCE_COLUMNS_SQL
+    query = f"select {columns} from {relation}"  # noqa: S608
+    reader = connection.execute(query, parameters).to_arrow_reader(SEQUENCES_AT_ONCE)
     batches = itertools.chain([reader.schema.empty_table()], reader)  # a table without rows has no batch
     items = pl.col("items").cast(pl.List(pl.Categorical))
     return pl.concat([pl.DataFrame(pl.from_arrow(batch)).with_columns(items) for batch in batches])

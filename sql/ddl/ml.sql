@@ -93,6 +93,9 @@ create table if not exists ml.completions (
 -- `schema_version`: version of the layout of the weights, null for models that are older than this column.
 -- `model_number`: later models have higher numbers. Models are ordered by it, because a clock can be wrong or set back.
 -- `newest_loaded_at`: the latest `loaded_at` of the events that the model could learn from.
+-- `training_rows`: how many sequences the model has learnt from.
+-- `training_sequences`: the setting of this name with which the model was trained: the most sequences that it could
+-- learn from, the newest first; null if it has learnt from all training sequences.
 create table if not exists ml.models (
     model_version varchar primary key,
     model varchar not null,
@@ -110,7 +113,8 @@ create table if not exists ml.models (
     code_version varchar not null,
     schema_version integer,
     model_number bigint,
-    newest_loaded_at timestamptz
+    newest_loaded_at timestamptz,
+    training_sequences bigint
 );
 
 create table if not exists ml.model_metrics (

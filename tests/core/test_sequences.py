@@ -66,6 +66,13 @@ def test_last_keeps_the_newest_items(rows, n):
 
 
 @settings(deadline=None)
+@given(rows_of_items, st.integers(0, 9))
+def test_the_newest_rows_are_the_last(rows, n):
+    assert lists(Sequences.from_lists(rows).newest(n)) == rows[max(0, len(rows) - n) :]
+    assert lists(Sequences.from_lists(rows).newest(None)) == rows
+
+
+@settings(deadline=None)
 @given(rows_of_items, st.sets(st.integers(0, ITEMS - 1)))
 def test_keep_drops_items_but_never_rows(rows, wanted):
     mask = np.isin(np.arange(ITEMS), list(wanted))

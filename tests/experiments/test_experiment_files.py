@@ -40,6 +40,25 @@ def test_a_grid_is_every_combination_each_labelled(read):
     ]
 
 
+def test_each_number_of_training_sequences_is_a_model_of_its_own(read):
+    found = read("""
+        name = "n"
+        [[models]]
+        family = "ease"
+        [[models]]
+        family = "vsknn"
+        grid = { neighbours = [1, 2] }
+        training_sequences = [10, 100]
+    """).variants()
+    assert [(variant.label, variant.parameters, variant.training_sequences) for variant in found] == [
+        ("ease", {}, None),
+        ("vsknn neighbours=1 training_sequences=10", {"neighbours": 1}, 10),
+        ("vsknn neighbours=1 training_sequences=100", {"neighbours": 1}, 100),
+        ("vsknn neighbours=2 training_sequences=10", {"neighbours": 2}, 10),
+        ("vsknn neighbours=2 training_sequences=100", {"neighbours": 2}, 100),
+    ]
+
+
 MODEL = '[[models]]\nfamily = "vsknn"\n'
 SPACE = 'name = "n"\n[search.space.sasrec]\n'
 
@@ -49,6 +68,7 @@ SPACE = 'name = "n"\n[search.space.sasrec]\n'
     [
         (f'name = "n"\nsedes = [1]\n{MODEL}', "unknown key 'sedes': did you mean 'seeds'"),
         (f'name = "n"\n{MODEL}lable = "x"', "unknown key 'models.0.lable': did you mean 'label'"),
+        (f'name = "n"\n{MODEL}training_sequences = [0]', "'models.0.training_sequences.0': Input should be greater"),
         ('name = "n"\n[search]\ntrails = 3\nspace = {}', "unknown key 'search.trails': did you mean 'trials'"),
         (SPACE + "dropout = {lo = 0.1, high = 0.2}", "unknown key 'search.space.sasrec.dropout.lo'"),
         (SPACE + "dropuot = {low = 0.1, high = 0.2}", "unknown parameter 'dropuot' of sasrec: did you mean 'dropout'"),

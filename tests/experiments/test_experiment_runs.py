@@ -145,6 +145,31 @@ def test_models_get_the_training_part_alone_at_last_all_of_it_and_their_own_vect
     assert [vectors.shape[1] for *_, vectors in Noting.given] == [4, 4, 3, 3]
 
 
+@pytest.mark.parametrize("protocol", ["cutoff", "leave_one_out"])
+def test_models_get_the_newest_sequences_alone_if_their_number_is_limited(tiny, tmp_path, monkeypatch, protocol):
+    """The file's number counts, else the setting's; the validation cases and the test cases stay the same."""
+    whole = read_evaluation_data(tiny, tiny_shop.settings(tmp_path, holdout_share=0.2), protocol)
+    add_family(monkeypatch, Noting)
+    Noting.given.clear()
+    models = [{"family": "noting", "training_sequences": [7, 5000]}, {"family": "noting", "label": "of the setting"}]
+    what = spec(models=models, baseline=None, protocol=protocol)
+    conduct(tiny, tmp_path, what, holdout_share=0.2, training_sequences=100)
+    conduct(tiny, tmp_path, spec(models=models[1:], baseline=None, protocol=protocol), holdout_share=0.2)
+    parts = [whole.train] if whole.train_with_validation is None else [whole.train, whole.train_with_validation]
+    assert len(whole.train) > 7
+    expected = [part.newest(count).items.tolist() for count in (7, 5000, 100, None) for part in parts]
+    assert [sequences.items.tolist() for sequences, *_ in Noting.given] == expected
+    first_fits = Noting.given[:: len(parts)]
+    assert {validation.targets.tobytes() for _, validation, _ in first_fits} == {whole.validation.targets.tobytes()}
+    runs = tiny.execute("select label, count(*) from ml.experiment_runs group by all order by all").fetchall()
+    assert runs == [
+        ("noting training_sequences=5000", 1),
+        ("noting training_sequences=7", 1),
+        ("of the setting", 2),
+    ]
+    assert tiny.execute("select count(distinct cases_hash) from ml.model_ranks").fetchall() == [(1,)]
+
+
 def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
     settings = tiny_shop.settings(tmp_path, holdout_share=0.2)
     data = read_evaluation_data(tiny, settings, "cutoff")
@@ -387,6 +412,25 @@ def test_fusion_comes_last_and_gets_what_it_would_fit_itself_by_seed_and_paramet
     assert set(parts) == set(others) == {"popularity", "sasrec", "sknn"}
     assert parts["popularity"] is others["popularity"]
     assert parts["sasrec"] is not others["sasrec"]
+
+
+def test_a_fusion_reuses_no_model_that_has_learnt_from_more_or_fewer_sequences(tiny, tmp_path, monkeypatch):
+    given = []
+    fit = Fusion.fit
+
+    def noting(model, *arguments):
+        given.append(set(arguments[-1].reusable_models))
+        return fit(model, *arguments)
+
+    monkeypatch.setattr(Fusion, "fit", noting)
+    parts = {"parts": ["popularity", "sknn"]}
+    models = [
+        {"family": "fusion", "parameters": parts, "training_sequences": [20]},
+        {"family": "popularity", "training_sequences": [20, 30]},
+        {"family": "sknn"},
+    ]
+    conduct(tiny, tmp_path, spec(models=models, baseline=None))
+    assert given == [{"popularity"}]
 
 
 @pytest.mark.parametrize("protocol", ["cutoff", "leave_one_out"])

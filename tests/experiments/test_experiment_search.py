@@ -113,6 +113,17 @@ def test_each_fold_is_judged_by_what_came_after_it(tiny, tmp_path, monkeypatch):
     assert [cases.inputs.items.tolist() for cases in judged] == [fold.test.inputs.items.tolist() for fold in folds]
 
 
+def test_folds_learn_from_the_newest_sequences_if_the_setting_limits_them(tiny, tmp_path):
+    whole = tiny_shop.settings(tmp_path)
+    limited = tiny_shop.settings(tmp_path).model_copy(update={"training_sequences": 5})
+    folds = [make_folds(read_evaluation_data(tiny, settings, "paper"), settings) for settings in (whole, limited)]
+    for all_of_fold, newest_of_fold in zip(*folds, strict=True):
+        assert len(all_of_fold.train) > 5
+        assert newest_of_fold.train.items.tolist() == all_of_fold.train.newest(5).items.tolist()
+        assert newest_of_fold.validation.targets.tolist() == all_of_fold.validation.targets.tolist()
+        assert newest_of_fold.test.targets.tolist() == all_of_fold.test.targets.tolist()
+
+
 def test_a_killed_search_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
     def finished(folder):
         (path,) = (folder / "work" / "experiments").glob("*.sqlite")

@@ -84,6 +84,8 @@ def test_a_users_own_view_of_the_catalogue_stays_without_the_columns_added_since
                 "difference",
                 "difference_low",
                 "difference_high",
+                "training_rows",
+                "training_sequences",
             },
         ),
     ],

@@ -30,7 +30,7 @@ def test_sequences_are_the_same_whatever_the_batches(tmp_path, monkeypatch, coun
         whole = reading.read_sequences(connection)
         monkeypatch.setattr(reading, "SEQUENCES_AT_ONCE", 100)
         in_batches = reading.read_sequences(connection)
-        expected = connection.execute(reading.SELECT_SEQUENCES).fetchall()
+        expected = connection.execute(f"select {reading.SEQUENCE_COLUMNS_SQL} from sessions.sequences").fetchall()
     assert whole.schema["items"] == pl.List(pl.Categorical)
     assert in_batches.sort("sequence_id").rows() == whole.sort("sequence_id").rows()
     assert sorted(whole.select("sequence_id", "items").rows()) == sorted((row[0], row[2]) for row in expected)

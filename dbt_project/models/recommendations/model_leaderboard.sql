@@ -23,7 +23,9 @@ select
     newest_decisions.difference,
     newest_decisions.ci_low as difference_low,
     newest_decisions.ci_high as difference_high,
-    metrics.measured_at
+    metrics.measured_at,
+    models.training_rows,
+    models.training_sequences
 from {{ source('ml', 'model_metrics') }} as metrics
 inner join {{ source('ml', 'models') }} as models on metrics.model_version = models.model_version
 left join newest_decisions on metrics.model_version = newest_decisions.model_version
