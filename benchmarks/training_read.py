@@ -29,7 +29,8 @@ CREATE_HISTORY = """
             'item-' || lpad(number::varchar, 6, '0') as item_id,
             true as available,
             null::varchar as title,
-            null::varchar as category
+            null::varchar as category,
+            null::double as price
         from range($items) as numbers (number);
     create table catalog.item_embeddings (item_id varchar, embedding float[]);
     create table sessions.sequences as

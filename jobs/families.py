@@ -26,6 +26,7 @@ CLASS_OF_FAMILY: Final = {
     "gru4rec": "sequential.gru4rec.GRU4Rec",
     "llm2gru4rec": "sequential.gru4rec.LLM2GRU4Rec",
     "fusion": "fusion.Fusion",
+    "reranker": "reranker.Reranker",
 }
 
 

@@ -43,7 +43,7 @@ class TinyWarehouse:
         self.connection.unregister("filled")
         self.connection.execute(
             "create or replace table catalog.items as "
-            "select unnest($items) as item_id, '' as title, '' as category, true as available",
+            "select unnest($items) as item_id, '' as title, '' as category, null::double as price, true as available",
             {"items": items},
         )
         self.connection.execute(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.core.arrays import Bools, Floats, Longs, Texts
+from jobs.core.arrays import Bools, Doubles, Floats, Longs, Texts
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Catalog:
         never instructions.
     categories : object array (items,)
         Item categories; "" for an item without a category.
+    prices : float64 array (items,)
+        Item prices; NaN for an item without a price. They have no unit, because a shop may price in any currency.
     """
 
     item_ids: Texts
@@ -33,6 +35,7 @@ class Catalog:
     available_mask: Bools
     titles: Texts = field(default_factory=lambda: np.empty(0, np.object_))
     categories: Texts = field(default_factory=lambda: np.empty(0, np.object_))
+    prices: Doubles = field(default_factory=lambda: np.empty(0))
 
     def __len__(self) -> int:
         return len(self.item_ids)

@@ -68,7 +68,7 @@ class EvaluationData:
 
     @property
     def data_hash(self) -> str:
-        """A hash of all data that models are fitted and measured on, except the embeddings."""
+        """A hash of all data that models are fitted and measured on, except the embeddings and the prices."""
         arrays = [self.catalog.item_ids, self.catalog.titles, self.catalog.categories, self.item_counts]
         for cases in (Cases(self.train, np.empty(0, np.int64)), self.validation, self.test_cases):
             arrays += [*arrays_of_sequences(cases.inputs), cases.targets]

@@ -14,13 +14,12 @@ from jobs.experiments.records import ExperimentRun, RunOutcome
 from jobs.experiments.spec import ExperimentSpec
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
-from jobs.models.registry import make_model
+from jobs.models.fusion import Fusion
+from jobs.models.registry import FAMILIES, make_model
 from jobs.models.scorer import ndcg_at_20, recommend
 from jobs.nightly.checkpoints import drop_checkpoints
 from jobs.nightly.model_store import MODEL_FORMAT_VERSION
 from jobs.progress import say
-
-FUSION_FAMILY = "fusion"  # the family whose runs come last, because a fusion reuses models of earlier runs
 
 
 @dataclass(frozen=True)
@@ -100,10 +99,12 @@ def plan_runs(
         The name and the vectors of each variant's embeddings, in the order of the catalogue.
     """
     planned_runs = []
-    variants = sorted(experiment_spec.variants(), key=lambda variant: variant.family == FUSION_FAMILY)
+    # a fusion comes last, because it reuses models of earlier runs
+    variants = sorted(experiment_spec.variants(), key=lambda variant: issubclass(FAMILIES[variant.family], Fusion))
     data_hash, cases_hash = evaluation_data.data_hash, evaluation_data.cases_hash
     # each array of vectors is hashed once, because most variants share one array
     hashes = {id(array): hash_arrays([array]) for _, array in embedding_name_and_vectors_by_label.values()}
+    hash_of_prices = hash_arrays([evaluation_data.catalog.prices])
     for seed_number, seed in enumerate(experiment_spec.seeds):
         for variant in variants:
             model = make_model(variant.family, variant.parameters)
@@ -129,6 +130,8 @@ def plan_runs(
                 "schema_version": MODEL_FORMAT_VERSION,
                 # the hash of a run without a limit is that of before there were limits
                 **({"training_sequences": training_sequences} if training_sequences else {}),
+                # the hash of a recipe that reads no prices stays as it is
+                **({"prices": hash_of_prices} if model.uses_prices else {}),
             }
             run = ExperimentRun(
                 experiment=experiment_spec.name,

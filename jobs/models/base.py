@@ -54,6 +54,8 @@ class Model(ABC):
         Allowed values of hyper-parameters; a numeric hyper-parameter missing here has its interval in ``INTERVALS``.
     uses_embeddings : bool
         Whether the family reads the catalogue's embeddings.
+    uses_prices : bool
+        Whether the family reads the catalogue's prices.
     can_be_cut_short : bool
         Whether :meth:`fit` is a training by epochs that ends early when ``FitOptions.is_time_up`` says so.
     values_to_try : hyper-parameter -> values
@@ -79,6 +81,7 @@ class Model(ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     allowed_values: ClassVar[Mapping[str, Interval | Collection[str]]] = {}
     uses_embeddings: ClassVar[bool] = False
+    uses_prices: ClassVar[bool] = False
     can_be_cut_short: ClassVar[bool] = False
     values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {}
 

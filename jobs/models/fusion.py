@@ -7,7 +7,7 @@ LLMSeqSim gains a third in accuracy.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -73,7 +73,7 @@ class Fusion(Model):
         """
         super().require_valid_hyperparameter(name, value)
         if name == "parts" and len(value) < 2:
-            raise UsageError("fusion's parts must be two families at least")
+            raise UsageError(f"{cls.family}'s parts must be two families at least")
 
     @property
     def depends_on_seed(self) -> bool:
@@ -101,14 +101,14 @@ class Fusion(Model):
             lists = scorer.lists_of_parts(validation.inputs, exclude, scorer.recommendable_mask)
             self.weights = choose_part_weights(MergedLists.from_lists(lists), validation.targets)
 
-    def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Fusion":
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> Self:
         """Return a new fusion: each part is fitted again on all sequences, and the weights are kept."""
         part_models = [
             self._reusable_model(index, part_fit_options, fit_options)
             or self.part_models[index].refit(sequences, catalog, part_fit_options)
             for index, part_fit_options in self._fit_options_of_parts(fit_options)
         ]
-        fused = Fusion(self.given_parameters, part_models)
+        fused = type(self)(self.given_parameters, part_models)
         fused.weights = self.weights
         return fused
 
@@ -177,11 +177,17 @@ class FusionScorer(Scorer):
         Length of each part's list.
     rank_constant : int or None
         Constant of reciprocal-rank fusion; None merges the parts' scores instead of their ranks.
+
+    Attributes
+    ----------
+    part_weights, rank_constant
+        The parameters of these names.
     """
 
     def __init__(self, scorers: list[Scorer], part_weights: Doubles, depth: int, rank_constant: int | None) -> None:
         self.recommendable_mask = np.logical_or.reduce([scorer.recommendable_mask for scorer in scorers])
-        self._scorers, self._weights, self._depth, self._rank_constant = scorers, part_weights, depth, rank_constant
+        self.part_weights, self.rank_constant = part_weights, rank_constant
+        self._scorers, self._depth = scorers, depth
 
     def lists_of_parts(
         self, sequences: Sequences, excluded_items: Sequences | None, allowed_mask: Bools
@@ -193,11 +199,19 @@ class FusionScorer(Scorer):
         list of (int32 array (sequences, depth), float64 array (sequences, depth)), one pair per part
             Items and position scores; -1 and 0 past the end of a shorter list.
         """
-        lists = []
-        for scorer in self._scorers:
-            scores, items = scorer.top(sequences, self._depth, excluded_items, allowed_mask & scorer.recommendable_mask)
-            lists.append((items, position_scores(scores, items, self._rank_constant)))
-        return lists
+        return [
+            (items, position_scores(scores, items, self.rank_constant))
+            for scores, items in self.scored_lists_of_parts(sequences, excluded_items, allowed_mask)
+        ]
+
+    def scored_lists_of_parts(
+        self, sequences: Sequences, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> list[tuple[Floats, Ints]]:
+        """Return each part's scores and recommended items, as :meth:`Scorer.top` returns them."""
+        return [
+            scorer.top(sequences, self._depth, excluded_items, allowed_mask & scorer.recommendable_mask)
+            for scorer in self._scorers
+        ]
 
     def top(
         self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
@@ -206,7 +220,7 @@ class FusionScorer(Scorer):
 
         def top_of_chunk(chunk: Sequences, excluded_items_of_chunk: Sequences | None) -> tuple[Floats, Ints]:
             merged = MergedLists.from_lists(self.lists_of_parts(chunk, excluded_items_of_chunk, allowed_mask))
-            return merged.top(self._weights, len(chunk), k)
+            return merged.top(self.part_weights, len(chunk), k)
 
         return top_in_chunks(top_of_chunk, sequences, k, excluded_items, SEQUENCES_PER_CHUNK)
 
@@ -227,7 +241,7 @@ class FusionScorer(Scorer):
             has_repeats = np.isin(recommended_keys, row_item_keys(own.row_of_each_item(), own.items)).any(axis=1)
             excluded = own.keep_last_items(np.where(has_repeats, 0, own.lengths))
             merged = MergedLists.from_lists(self.lists_of_parts(chunk, excluded, listable))
-            contributions = merged.part_scores_of(recommended) * self._weights
+            contributions = merged.part_scores_of(recommended) * self.part_weights
             answers: dict[int, Ints] = {}
             for part_asked in np.moveaxis(np.argsort(-contributions, axis=2, kind="stable"), 2, 0):
                 for part, scorer in enumerate(self._scorers):

@@ -20,7 +20,7 @@ RECENCY_FACTORS: Final = (0.0, 0.5, 1.0)
 """The weights of the recency correction that are tried, as multiples of the family's default."""
 
 
-def beats_by_more_than_chance(case_scores: Doubles, other_case_scores: Doubles) -> bool:
+def beats_by_more_than_chance(case_scores: Doubles, other_case_scores: Doubles, standard_errors: float = 1.0) -> bool:
     """Tell whether ``case_scores`` are higher on average, by more than a standard error of the mean difference.
 
     One standard error suffices, instead of the usual two, because a wrong choice between near scores costs little.
@@ -29,10 +29,12 @@ def beats_by_more_than_chance(case_scores: Doubles, other_case_scores: Doubles) 
     ----------
     case_scores, other_case_scores : float64 array (cases,)
         The scores of two models on the same cases.
+    standard_errors : float
+        How many standard errors the mean difference has to be above.
     """
     differences = case_scores - other_case_scores
     count = len(differences)
-    return count > 1 and bool(differences.mean() > differences.std(ddof=1) / np.sqrt(count))
+    return count > 1 and bool(differences.mean() > standard_errors * differences.std(ddof=1) / np.sqrt(count))
 
 
 def choose_parameter_value(

@@ -11,7 +11,7 @@ from math import comb
 import numpy as np
 import numpy.typing as npt
 
-from jobs.core.arrays import Doubles, Floats, Ints, Longs
+from jobs.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from jobs.core.metrics import case_values_from_ranks
 from jobs.models.scorer import validation_list_length
 
@@ -56,6 +56,10 @@ class MergedLists:
         )
         return cls(distinct >> 32, distinct & 0xFFFFFFFF, part_scores)
 
+    def keep(self, is_kept: Bools) -> "MergedLists":
+        """Keep some pairs: bool array (pairs,)."""
+        return MergedLists(self.row_numbers[is_kept], self.items[is_kept], self.part_scores[is_kept])
+
     def top(self, part_weights: Doubles, row_count: int, k: int) -> tuple[Floats, Ints]:
         """Return each row's ``k`` largest weighted sums of part scores, and their items.
 
@@ -71,14 +75,36 @@ class MergedLists:
         float32 array (row_count, k), int32 array (row_count, k)
             Sums in descending order, equal sums by item index; -inf and -1 past the end of a shorter list.
         """
-        scores, items = np.full((row_count, k), -np.inf, np.float32), np.full((row_count, k), -1, np.int32)
+        return self.top_by_scores(self.weighted_sums(part_weights), row_count, k)
+
+    def weighted_sums(self, part_weights: Doubles) -> Floats:
+        """Return each pair's weighted sum of part scores, float32 (pairs,); -inf for what only parts of weight 0 list.
+
+        Parameters
+        ----------
+        part_weights : float64 array (parts,)
+            Weight of each part.
+        """
         sums = (self.part_scores @ part_weights).astype(np.float32)
-        order = np.lexsort((self.items, -sums, self.row_numbers))
-        order = order[sums[order] > 0]  # drop items that are listed only by parts with weight 0
+        return np.where(sums > 0, sums, -np.inf).astype(np.float32)
+
+    def top_by_scores(self, pair_scores: Floats, row_count: int, k: int) -> tuple[Floats, Ints]:
+        """Return each row's ``k`` best pairs by the given scores, as :meth:`top` does by weighted sums.
+
+        Parameters
+        ----------
+        pair_scores : float32 array (pairs,)
+            The score of each pair; -inf for a pair that must not be listed.
+        row_count : int
+            Number of rows of the merged lists.
+        """
+        scores, items = np.full((row_count, k), -np.inf, np.float32), np.full((row_count, k), -1, np.int32)
+        order = np.lexsort((self.items, -pair_scores, self.row_numbers))
+        order = order[pair_scores[order] > -np.inf]
         row = self.row_numbers[order]
         rank = np.arange(len(order)) - np.searchsorted(row, np.arange(row_count))[row]
         order, row, rank = order[rank < k], row[rank < k], rank[rank < k]
-        scores[row, rank], items[row, rank] = sums[order], self.items[order]
+        scores[row, rank], items[row, rank] = pair_scores[order], self.items[order]
         return scores, items
 
     def part_scores_of(self, items: Ints) -> Doubles:
@@ -166,7 +192,12 @@ def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     grid = sorted(_weight_grid(parts), key=lambda weights: float(np.abs(weights - equal).sum()))
     candidates = np.array([equal, *grid])
     depth = validation_list_length(len(targets))
-    case_scores = np.array([_case_ndcgs(merged_lists, targets, weights, depth) for weights in candidates])
+    case_scores = np.array(
+        [
+            case_ndcgs_by_scores(merged_lists, merged_lists.weighted_sums(weights), targets, depth)
+            for weights in candidates
+        ]
+    )
     gaps = case_scores[case_scores.mean(axis=1).argmax()] - case_scores
     # the best weights have no gap to themselves, and a standard error of 0 would divide 0 by 0
     standard_errors = gaps.std(axis=1) / np.sqrt(len(targets)) + 1e-12
@@ -176,16 +207,27 @@ def choose_part_weights(merged_lists: MergedLists, targets: Longs) -> Doubles:
     return np.asarray(weights / weights.sum())
 
 
-def _case_ndcgs(merged_lists: MergedLists, targets: Longs, part_weights: Doubles, depth: int) -> Doubles:
-    """Return each case's nDCG at ``depth`` in the merged lists with the given weights: float64 array (cases,)."""
-    target_part_scores = merged_lists.part_scores_of(targets[:, None].astype(np.int32))[:, 0]
-    target_sums = (target_part_scores @ part_weights).astype(np.float32)
-    sums = (merged_lists.part_scores @ part_weights).astype(np.float32)
-    target_sum = target_sums[merged_lists.row_numbers]
-    # as in MergedLists.top, an item ranks ahead of the target if its sum is larger, or equal with a lower index
-    is_ahead = (sums > target_sum) | ((sums == target_sum) & (merged_lists.items < targets[merged_lists.row_numbers]))
-    ranks = np.bincount(merged_lists.row_numbers[is_ahead], minlength=len(targets)) + 1
-    return case_values_from_ranks(np.where(target_sums > 0, ranks, 0), "ndcg", depth)
+def case_ndcgs_by_scores(merged_lists: MergedLists, pair_scores: Floats, targets: Longs, depth: int) -> Doubles:
+    """Return each case's nDCG at ``depth`` in the merged lists, ordered by the given scores: float64 array (cases,).
+
+    Parameters
+    ----------
+    merged_lists : MergedLists
+        Lists of the cases, one row per case.
+    pair_scores : float32 array (pairs,)
+        The score of each pair; -inf for a pair that must not be listed.
+    targets : int64 array (cases,)
+        The item that came next in each case.
+    """
+    rows, items = merged_lists.row_numbers, merged_lists.items
+    is_target = items == targets[rows]
+    target_scores = np.full(len(targets), -np.inf, np.float32)
+    target_scores[rows[is_target]] = pair_scores[is_target]
+    target_score = target_scores[rows]
+    # as in MergedLists.top, an item ranks ahead of the target if its score is larger, or equal with a lower index
+    is_ahead = (pair_scores > target_score) | ((pair_scores == target_score) & (items < targets[rows]))
+    ranks = np.bincount(rows[is_ahead], minlength=len(targets)) + 1
+    return case_values_from_ranks(np.where(target_scores > -np.inf, ranks, 0), "ndcg", depth)
 
 
 def weight_steps(part_count: int) -> int:

@@ -42,8 +42,8 @@ def make_model(
         If the family lacks a given hyper-parameter, or its value is not allowed.
     """
     hyperparameters = hyperparameters or {}
-    if family == Fusion.family:
-        return _make_fusion(hyperparameters, paid_services)
+    if issubclass(FAMILIES[family], Fusion):
+        return _make_fusion(FAMILIES[family], hyperparameters, paid_services)
     if family == LLMSeqPrompt.family:
         return LLMSeqPrompt(hyperparameters, paid_services)
     return FAMILIES[family](hyperparameters)
@@ -55,22 +55,25 @@ def require_valid_hyperparameter(family: str, name: str, value: Any) -> None:
     The hyper-parameter is checked by itself. Combinations of hyper-parameters are checked when a model is made.
     """
     FAMILIES[family].require_valid_hyperparameter(name, value)
-    if family == Fusion.family and name == "parts":
-        fusible = [other for other in FAMILIES if other != Fusion.family]
+    if issubclass(FAMILIES[family], Fusion) and name == "parts":
+        fusible = [other for other, model_class in FAMILIES.items() if not issubclass(model_class, Fusion)]
         for part in value:
             if part not in fusible:
                 raise UsageError(
-                    f"fusion's parts: {part!r} is no family to fuse; {nearest_name_hint(str(part), fusible)}"
+                    f"{family}'s parts: {part!r} is no family to fuse; {nearest_name_hint(str(part), fusible)}"
                 )
 
 
-def _make_fusion(hyperparameters: Mapping[str, Any], paid_services: PaidServices | None) -> Fusion:
+def _make_fusion(
+    model_class: type[Fusion], hyperparameters: Mapping[str, Any], paid_services: PaidServices | None
+) -> Fusion:
     for name, value in hyperparameters.items():
-        require_valid_hyperparameter(Fusion.family, name, value)
-    with_defaults = {**Fusion.defaults, **hyperparameters}
+        require_valid_hyperparameter(model_class.family, name, value)
+    with_defaults = {**model_class.defaults, **hyperparameters}
     part_families, part_parameters = with_defaults["parts"], with_defaults["parameters"]
     for family in part_parameters:
         if family not in part_families:
-            raise UsageError(f"fusion's parameters name '{family}': {nearest_name_hint(family, part_families)}")
+            hint = nearest_name_hint(family, part_families)
+            raise UsageError(f"{model_class.family}'s parameters name '{family}': {hint}")
     parts = [make_model(family, part_parameters.get(family), paid_services) for family in part_families]
-    return Fusion(hyperparameters, parts)
+    return model_class(hyperparameters, parts)

@@ -12,7 +12,8 @@ from jobs.evaluation.measure import measure_scorer, store_measurement
 from jobs.families import Family
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
-from jobs.models.registry import make_model, require_valid_hyperparameter
+from jobs.models.fusion import Fusion
+from jobs.models.registry import FAMILIES, make_model, require_valid_hyperparameter
 from jobs.nightly.checkpoints import checkpoint_path, drop_checkpoints, drop_leftover_checkpoints
 from jobs.nightly.expected_fit_times import ExpectedFitTimes
 from jobs.nightly.freshness import (
@@ -77,7 +78,8 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
     models_fitted_on_older_sequences: dict[str, Model] = {}
     models_fitted_on_all_sequences: dict[str, Model] = {}
     # a fusion is fitted last, because it can then reuse parts that were fitted before
-    without_budget = [family for family in sorted(models, key=lambda family: family == "fusion") if family in due]
+    fusions_last = sorted(models, key=lambda family: isinstance(models[family], Fusion))
+    without_budget = [family for family in fusions_last if family in due]
     for family in budget.order(without_budget, left_out_before.runs_in_a_row) if budget else without_budget:
         if budget and not budget.can_train(family, models_fitted_on_older_sequences):
             run_record.detail["data_cutoff_at"] = data.data_cutoff_at.isoformat()
@@ -127,7 +129,7 @@ def make_configured_model(settings: Settings, family: Family, paid_services: Pai
     A part of a fusion has its family's parameters of the settings, except those that the fusion itself gives the part.
     """
     parameters = settings.parameters.get(family, {})
-    if family == "fusion":
+    if issubclass(FAMILIES[family], Fusion):
         own = parameters.get("parameters", {})
         require_valid_hyperparameter(family, "parameters", own)
         parts = make_model(family, {**parameters, "parameters": {}}).parameters["parts"]

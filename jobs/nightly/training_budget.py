@@ -20,6 +20,7 @@ ALWAYS_TRAINED = "popularity"
 CHEAP_FIRST = (
     "popularity", "llmseqsim", "sknn", "vsknn", "sknnemb", "markov", "itemknn", "ease",
     "gru4rec", "llm2gru4rec", "sasrec", "llm2sasrec", "bert4rec", "llm2bert4rec", "llmseqprompt", "fusion",
+    "reranker",
 )  # fmt: skip
 """All families in the order in which they are trained as long as no earlier model tells how long they take."""
 
@@ -89,12 +90,13 @@ class TrainingBudget:
             if known is None:
                 seconds[family] = dearest_before
             else:
-                seconds[family] = max(known, dearest_before) if family == Fusion.family else known
+                seconds[family] = max(known, dearest_before) if isinstance(self._models[family], Fusion) else known
         runs = {family: runs_left_out.get(family, 0) for family in due_families}
-        if Fusion.family in runs and isinstance(fusion := self._models[Fusion.family], Fusion):
-            for part in fusion.part_models:
-                if part.family in runs:
-                    runs[part.family] = max(runs[part.family], runs[Fusion.family])
+        for family in due_families:
+            if isinstance(fusion := self._models[family], Fusion):
+                for part in fusion.part_models:
+                    if part.family in runs:
+                        runs[part.family] = max(runs[part.family], runs[family])
         return sorted(due_families, key=lambda family: (-runs[family], seconds[family], CHEAP_FIRST.index(family)))
 
     def can_train(self, family: str, fitted_models: Mapping[str, Model]) -> bool:

@@ -27,10 +27,11 @@ def read_catalog(connection: Connection, dimensions: int) -> Catalog:
     dimensions : int
         The length of the embeddings.
     """
-    item_ids, available, titles, categories = (
+    item_ids, available, titles, categories, prices = (
         np.asarray(column)
         for column in connection.execute(
-            "select item_id, available, coalesce(title, ''), coalesce(category, '') from catalog.items order by item_id"
+            "select item_id, available, coalesce(title, ''), coalesce(category, ''), "
+            "coalesce(price::double, 'nan'::double) from catalog.items order by item_id"
         )
         .fetchnumpy()
         .values()
@@ -41,6 +42,7 @@ def read_catalog(connection: Connection, dimensions: int) -> Catalog:
         available.astype(np.bool_),
         titles.astype(np.object_),
         categories.astype(np.object_),
+        prices,
     )
 
 

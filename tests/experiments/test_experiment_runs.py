@@ -433,6 +433,23 @@ def test_a_fusion_reuses_no_model_that_has_learnt_from_more_or_fewer_sequences(t
     assert given == [{"popularity"}]
 
 
+def test_only_a_reranker_runs_again_after_prices_changed(tiny, tmp_path):
+    models = [{"family": "reranker", "parameters": {"parts": ["popularity", "sknn"]}}, {"family": "popularity"}]
+    what = spec(models=models)
+
+    def recipes() -> list[tuple[str, str]]:
+        data = read_evaluation_data(tiny, tiny_shop.settings(tmp_path), "paper")
+        vectors = dict.fromkeys(("reranker", "popularity"), ("tiny", data.catalog.embeddings))
+        planned = [planned_run.experiment_run for planned_run in runner.plan_runs(what, data, vectors)]
+        return [(run.family, run.recipe_hash) for run in planned]
+
+    before = recipes()
+    tiny.execute("update catalog.items set price = 12 where item_id = 'i00'")
+    after = recipes()
+    assert [family for family, _ in before] == ["popularity", "reranker"], "a reranker comes last, as a fusion does"
+    assert (before[0] == after[0], before[1] == after[1]) == (True, False)
+
+
 @pytest.mark.parametrize("protocol", ["cutoff", "leave_one_out"])
 def test_other_protocols_run_too(tiny, tmp_path, protocol):
     _, record = conduct(tiny, tmp_path, spec(models=MODELS[:2], protocol=protocol), holdout_share=0.2)

@@ -13,7 +13,8 @@ TABLES = """
     create schema if not exists catalog;
     create schema if not exists sessions;
     create table catalog.items (
-        item_id varchar, title varchar, brand varchar, category varchar, description varchar, available boolean
+        item_id varchar, title varchar, brand varchar, category varchar, description varchar, price double,
+        available boolean
     );
     create table catalog.item_texts (item_id varchar, text varchar, text_hash varchar);
     create view catalog.item_embeddings as
@@ -40,7 +41,7 @@ def make_shop(path, visitors: int = 60):
         for place in range(RING):
             item = f"i{ring}{place}"
             connection.execute(
-                "insert into catalog.items values ($1, $2, 'brand', 'ring', null, true)", [item, f"title {item}"]
+                "insert into catalog.items values ($1, $2, 'brand', 'ring', null, 9.5, true)", [item, f"title {item}"]
             )
             text_hash = "sha256(strlen($2)::varchar || ':' || $2)"
             connection.execute(f"insert into catalog.item_texts values ($1, $2, {text_hash})", [item, f"title {item}"])

@@ -47,7 +47,7 @@ TABLES = """
     create schema sessions;
     create schema catalog;
     create schema recommendations;
-    create table catalog.items (item_id varchar, title varchar, category varchar, available boolean);
+    create table catalog.items (item_id varchar, title varchar, category varchar, price double, available boolean);
     create table catalog.item_embeddings (item_id varchar, embedding float[], text_hash varchar);
     create table sessions.sequences (
         sequence_id varchar, visitor_id varchar, items varchar[], event_times timestamptz[], ended_at timestamptz
@@ -99,7 +99,9 @@ def shop(tmp_path):
         prepare_warehouse(connection)
         connection.execute(TABLES)
         for item in range(ITEMS):
-            connection.execute("insert into catalog.items values (?, ?, '', true)", [f"i{item:02}", f"Item {item}"])
+            connection.execute(
+                "insert into catalog.items values (?, ?, '', null, true)", [f"i{item:02}", f"Item {item}"]
+            )
             vector = np.eye(384)[item].tolist()
             connection.execute("insert into catalog.item_embeddings values (?, ?, '')", [f"i{item:02}", vector])
         for row in range(240):

@@ -32,7 +32,7 @@ SCHEMAS = """
     create table sessions.sequences (
         sequence_id varchar, visitor_id varchar, items varchar[], event_times timestamptz[], ended_at timestamptz
     );
-    create table catalog.items (item_id varchar, title varchar, category varchar, available boolean);
+    create table catalog.items (item_id varchar, title varchar, category varchar, price double, available boolean);
     create table catalog.item_embeddings (item_id varchar, embedding float[]);
 """
 
@@ -42,7 +42,7 @@ def history(warehouse):
     """A warehouse whose visitors go from each item to the next one, in a circle."""
     warehouse.execute(SCHEMAS)
     for item in range(ITEMS):
-        warehouse.execute("insert into catalog.items values (?, ?, '', true)", [f"i{item}", f"Item\n“{item}”"])
+        warehouse.execute("insert into catalog.items values (?, ?, '', null, true)", [f"i{item}", f"Item\n“{item}”"])
         vector = np.eye(384)[item].tolist()
         warehouse.execute("insert into catalog.item_embeddings values (?, ?)", [f"i{item}", vector])
     start = datetime(2026, 1, 1, tzinfo=UTC)

@@ -68,6 +68,7 @@ EXPECTED = {
     "sasrec": Expected(TRAINED, is_trained=True),
     "llm2sasrec": Expected({**TRAINED, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
     "fusion": Expected({"parts": ["vsknn", "llmseqsim"]}, recommends_cold=True, scores_ranks=True),
+    "reranker": Expected({"parts": ["vsknn", "llmseqsim"], "rounds": 10}, recommends_cold=True, scores_ranks=True),
     "gru4rec": Expected(GRU, is_trained=True),
     "llm2gru4rec": Expected({**GRU, "initial_std": 0.3}, is_trained=True, recommends_cold=True),
 }

@@ -1,5 +1,7 @@
 """Behaviour common to all model families, and each family's known answers on the shop of ``known_answers``."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,17 @@ from jobs.nightly.model_store import model_from_bytes, model_to_bytes
 
 TRAINED_FAMILIES = sorted(family for family, expected in EXPECTED.items() if expected.is_trained)
 
-every_family = pytest.mark.parametrize("family", sorted(FAMILIES))
+FUSIONS = ("fusion", "reranker")
+
+
+def as_parameters(families):
+    """Families as parameters of a test; the reranker is skipped where LightGBM, an optional dependency, is absent."""
+    is_absent = pytest.mark.skipif(not find_spec("lightgbm"), reason="needs the extra 'reranker'")
+    names = [pytest.param(name, marks=is_absent) if name == "reranker" else name for name in sorted(families)]
+    return pytest.mark.parametrize("family", names)
+
+
+every_family = as_parameters(FAMILIES)
 trained_families = pytest.mark.parametrize("family", TRAINED_FAMILIES)
 
 
@@ -49,7 +61,7 @@ def answer(family, rows, k, catalog=None, **options):
 # --- what comes first ---
 
 
-@pytest.mark.parametrize("family", sorted(family for family, expected in EXPECTED.items() if expected.knows_next))
+@as_parameters(family for family, expected in EXPECTED.items() if expected.knows_next)
 def test_the_next_item_of_the_ring_comes_first(family):
     _, lists = recommend(fitted(family).scorer(shop()), cases().inputs, 1)
     assert (lists[:, 0] == cases().targets).mean() > 0.9
@@ -116,7 +128,8 @@ def test_nothing_allowed_gives_empty_lists(family):
 def test_equal_scores_are_ordered_by_index(family):
     catalog = grown_shop()
     rows = [[int(catalog.find_indices(shop().item_ids[[item]])[0])] for item in INDEX[0]]
-    given = {"method": "score"} if family == "fusion" else {}  # no two items of a part's list have one place
+    # no two items of a part's list have one place
+    given = {"fusion": {"method": "score"}, "reranker": {"method": "score", "rounds": 0}}.get(family, {})
     scorer = restored(family, **given).scorer(catalog)
     scores, lists = recommend(scorer, Sequences.from_lists(rows), len(catalog))
     equal = (scores[:, 1:] == scores[:, :-1]) & (lists[:, 1:] >= 0)
@@ -251,6 +264,7 @@ def test_items_are_recommendable_by_their_events_or_their_embeddings(family):
         "sasrec": {no_events, neither},
         "llm2sasrec": {neither},
         "fusion": {neither},
+        "reranker": {neither},
         "gru4rec": {no_events, neither},
         "llm2gru4rec": {neither},
     }
@@ -297,12 +311,13 @@ def test_targets_without_a_pattern_are_hit_by_chance_alone(family):
 def test_validation_targets_decide_nothing_but_when_to_stop(family):
     shuffled = Cases(cases().inputs, np.random.default_rng(3).permutation(cases().targets))
     # validation also chooses hyper-parameters, but for those that are given
-    if family == "fusion":
-        given = {"parameters": {part: {"recency": 0.5} for part in EXPECTED["fusion"].parameters["parts"]}}
+    if family in FUSIONS:
+        given = {"parameters": {part: {"recency": 0.5} for part in EXPECTED[family].parameters["parts"]}}
+        given |= {"rounds": 0} if family == "reranker" else {}  # trees learn from the targets, and so do the weights
     else:
         given = {name: FAMILIES[family].defaults[name] for name in fitted(family).parameters_to_choose}
     first, second = (fit(family, given=given, validation=chosen, epochs=1) for chosen in (cases(), shuffled))
-    if family == "fusion":  # validation chooses the weights of a fusion
+    if family in FUSIONS:  # validation chooses the weights of a fusion
         assert not np.array_equal(first.weights, second.weights)
         second.weights = first.weights
     assert model_to_bytes(first, shop()) == model_to_bytes(second, shop())
@@ -332,7 +347,7 @@ def test_the_reason_is_the_visitors_item_nearest_to_the_recommended_one(family):
     found = scorer.reason_items(Sequences.from_lists([row]), items)
     assert found.dtype == np.int32
     assert found[0, 2] == -1
-    if EXPECTED[family].ranks != "all" or family == "fusion":
+    if EXPECTED[family].ranks != "all" or family in FUSIONS:
         assert found[0, :2].tolist() == [INDEX[1, 2], INDEX[0, 3]]  # the item of the same block, next in the ring
     elif EXPECTED[family].is_trained:  # sequential/test_reasons.py tests the exact reasons
         assert set(found[0, :2]) <= set(row)

@@ -43,7 +43,8 @@ NETWORK = {
 
 
 def settings(models, folder) -> Settings:
-    parameters = {"sasrec": NETWORK, "bert4rec": NETWORK}
+    # with a given number of trees, the reranker has some however little they help
+    parameters = {"sasrec": NETWORK, "bert4rec": NETWORK, "reranker": {"parts": CHEAP, "rounds": 5}}
     return Settings(models=models, work_folder=folder, cutoff_at=CUTOFF, parameters=parameters)
 
 
@@ -90,11 +91,14 @@ def warehouse():
         made.connection.close()
 
 
-def test_planted_future_events_change_nothing_that_training_writes(warehouse, tmp_path):
+@pytest.mark.parametrize("family", ["sasrec", "reranker"])
+def test_planted_future_events_change_nothing_that_training_writes(warehouse, tmp_path, family):
+    if family == "reranker":
+        pytest.importorskip("lightgbm", reason="needs the extra 'reranker'")
     written = []
     for history in (HISTORY, with_future(HISTORY), with_future(HISTORY, seed=1)):
         shop = warehouse(history)
-        done = shop.run("train", settings([*CHEAP, "sasrec"], tmp_path))
+        done = shop.run("train", settings([*CHEAP, family], tmp_path))
         assert len(done["detail"]["trained"]) == 3
         written.append(
             [

@@ -12,10 +12,12 @@ from jobs.families import CLASS_OF_FAMILY
 from jobs.models.fusion import Fusion
 from jobs.models.item_to_item import ItemToItemModel
 from jobs.models.popularity import Popularity
+from jobs.models.registry import make_model
 from jobs.models.sequential.model import SequentialModel
 from jobs.models.sknn import SKNN
 from jobs.nightly import train as train_job
-from jobs.nightly.training_budget import CHEAP_FIRST
+from jobs.nightly.expected_fit_times import ExpectedFitTimes
+from jobs.nightly.training_budget import CHEAP_FIRST, TrainingBudget
 from jobs.settings import Settings
 from jobs.training import loop
 
@@ -106,9 +108,9 @@ def with_costs(shop, **minutes) -> None:
     shop.night += 8
 
 
-def test_the_order_of_the_first_night_has_every_family_and_ends_with_the_fusion():
+def test_the_order_of_the_first_night_has_every_family_and_ends_with_the_fusions():
     assert sorted(CHEAP_FIRST) == sorted(CLASS_OF_FAMILY)
-    assert (CHEAP_FIRST[0], CHEAP_FIRST[-1]) == ("popularity", "fusion")
+    assert (CHEAP_FIRST[0], *CHEAP_FIRST[-2:]) == ("popularity", "fusion", "reranker")
 
 
 def test_without_a_limit_the_settings_order_holds_and_nothing_is_left_out(shop, capsys):
@@ -298,6 +300,23 @@ def test_a_new_family_of_a_cheap_kind_does_not_wait_for_dear_ones(shop):
     assert trained(shop.train(["ease", "gru4rec", "vsknn", "popularity", "markov"], minutes=60)) == [
         "gru4rec", "popularity", "vsknn", "markov", "ease",
     ]  # fmt: skip
+
+
+def test_a_reranker_is_trained_last_and_reuses_parts_with_the_settings_parameters(shop):
+    pytest.importorskip("lightgbm", reason="needs the extra 'reranker'")
+    shop.minutes_of = {"vsknn": 4, "popularity": 2}
+    parameters = {"vsknn": {"neighbours": 7}, "reranker": {"parts": ["vsknn", "popularity"], "rounds": 2}}
+    detail = shop.train(["reranker", "vsknn", "popularity"], parameters=parameters)
+    assert trained(detail) == ["vsknn", "popularity", "reranker"]
+    assert shop.minutes == 6, "each part is fitted once"
+
+
+def test_the_parts_of_a_reranker_that_was_left_out_come_first_with_it():
+    models = {family: make_model(family) for family in ("popularity", "ease", "vsknn")}
+    models["reranker"] = make_model("reranker", {"parts": ["ease", "vsknn"]})
+    nothing_known = ExpectedFitTimes(models, dict.fromkeys(models, ""), [], 100)
+    budget = TrainingBudget(60, 0.0, models, nothing_known)
+    assert budget.order([*models], {"reranker": 1}) == ["vsknn", "ease", "reranker", "popularity"]
 
 
 @pytest.fixture

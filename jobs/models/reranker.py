@@ -1,0 +1,200 @@
+"""Reranker: a fusion whose merged list is put in a new order by trees that learn from what the validation cases chose.
+
+The second of two stages: the parts find candidates, and trees look at more than the places in the parts' lists
+(:mod:`jobs.models.reranker_features`). The trees start from the fusion's order (:mod:`jobs.models.ranking_trees`), so
+that where they find nothing that holds for other cases too, the reranker is the fusion.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+
+from jobs.core.arrays import Bools, Floats, Ints, State
+from jobs.core.cases import Cases
+from jobs.core.catalog import Catalog
+from jobs.core.sequences import Sequences
+from jobs.models.base import FitOptions, Model
+from jobs.models.fusion import SEQUENCES_PER_CHUNK, Fusion, FusionScorer
+from jobs.models.hyperparameter_choice import chosen_parameters_from_state, chosen_parameters_to_state
+from jobs.models.hyperparameter_intervals import Interval
+from jobs.models.merged_lists import MergedLists, position_scores
+from jobs.models.ranking_trees import RankedCandidates, RankingTrees, choose_tree_count, import_lightgbm, train_trees
+from jobs.models.reranker_features import FeatureTable, ItemHistory
+from jobs.models.scorer import Scorer, top_in_chunks
+
+CASES_TO_LEARN_FROM: Final = 4000
+"""The most validation cases that the trees learn from; it bounds the memory for the features of their candidates."""
+
+
+RANK_CONSTANT: Final = 10
+"""The constant of the places in the parts' lists as features, where the fusion merges scores. Any constant will do."""
+
+
+class Reranker(Fusion):
+    """Score of an item = logarithm of its score in the fusion + what trees add for its features.
+
+    The trees learn from the validation cases, whose sequences no part was fitted on. Their number is chosen by
+    cross-fitting among ``values_to_try`` if it is not given; 0, which is the fusion's order, stays unless more trees
+    beat it by more than chance.
+
+    Hyper-parameters
+    ----------------
+    rounds : int
+        Number of trees. Without validation cases there is none.
+    leaves : int
+        Largest number of leaves of a tree.
+    learning_rate : float
+        Factor of what each tree adds.
+
+    The others are described at :class:`jobs.models.fusion.Fusion`.
+    """
+
+    family = "reranker"
+    defaults = {**Fusion.defaults, "rounds": 0, "leaves": 7, "learning_rate": 0.05}
+    allowed_values = {
+        **Fusion.allowed_values,
+        "rounds": Interval(at_least=0),
+        "leaves": Interval(at_least=2),
+    }
+    values_to_try: ClassVar[Mapping[str, Sequence[Any]]] = {"rounds": [0, 10, 20, 40, 80, 160]}
+    uses_prices = True
+
+    def __init__(self, hyperparameters: Mapping[str, Any], part_models: Sequence[Model]) -> None:
+        super().__init__(hyperparameters, part_models)
+        self.trees: RankingTrees | None = None
+
+    def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
+        """Fit the parts, choose their weights, and train the trees on the validation cases.
+
+        Raises
+        ------
+        UsageError
+            If LightGBM, an optional dependency, is not installed.
+        """
+        import_lightgbm()  # the parts may take hours to fit: what is missing is said before
+        super().fit(train_sequences, validation, catalog, fit_options)
+        self.item_history = ItemHistory.from_sequences(train_sequences, catalog)
+        self.trees = None
+        given = self.given_parameters.get("rounds")
+        if not len(validation.targets) or given == 0:
+            return
+        count = min(len(validation.targets), CASES_TO_LEARN_FROM)
+        rows = np.linspace(0, len(validation.targets) - 1, count).astype(np.int64)
+        inputs, targets = validation.inputs.take(rows), validation.targets[rows]
+        excluded = None if fit_options.allow_repeats else inputs.keep_targets()
+        fusion_scorer = self._fusion_scorer(catalog)
+        features = FeatureTable(self.item_history, catalog)
+        candidates = find_candidates(fusion_scorer, features, inputs, excluded, fusion_scorer.recommendable_mask)
+        leaves, learning_rate = self.parameters["leaves"], self.parameters["learning_rate"]
+        if given is None:
+            self.chosen_parameters["rounds"] = choose_tree_count(
+                candidates, targets, self.values_to_try["rounds"], leaves, learning_rate
+            )
+        if self.chosen_parameters["rounds"]:
+            self.trees = train_trees(candidates, targets, self.chosen_parameters["rounds"], leaves, learning_rate)
+
+    def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> Self:
+        """Return a new reranker: parts and counts are fitted again on all sequences, the weights and trees are kept."""
+        again = super().refit(sequences, catalog, fit_options)
+        again.chosen_parameters, again.trees = dict(self.chosen_parameters), self.trees
+        again.item_history = ItemHistory.from_sequences(sequences, catalog)
+        return again
+
+    def state(self) -> State:
+        """Return the fusion's arrays, the item history, the number of trees, and the bytes of the trees' text."""
+        trees = {"trees": np.frombuffer(self.trees.text.encode(), np.uint8)} if self.trees else {}
+        return {
+            **super().state(),
+            **self.item_history.state(),
+            **chosen_parameters_to_state(self.chosen_parameters),
+            **trees,
+        }
+
+    def restore(self, state: State, training_catalog: Catalog) -> None:
+        """Load what :meth:`state` returned."""
+        super().restore(state, training_catalog)
+        self.item_history = ItemHistory.from_state(state, training_catalog)
+        self.chosen_parameters = chosen_parameters_from_state(state, self.parameters, [*self.values_to_try])
+        self.trees = RankingTrees(state["trees"].tobytes().decode()) if "trees" in state else None
+
+    def scorer(self, catalog: Catalog) -> Scorer:
+        """Return a scorer that puts the fusion's merged list in the trees' order."""
+        fusion_scorer = self._fusion_scorer(catalog)
+        if self.trees is None:
+            return fusion_scorer
+        return RerankerScorer(fusion_scorer, FeatureTable(self.item_history, catalog), self.trees)
+
+
+class RerankerScorer(Scorer):
+    """Scorer that puts the merged list of a fusion's scorer in a new order.
+
+    Parameters
+    ----------
+    fusion_scorer : FusionScorer
+        It finds the candidates, and gives the reasons.
+    feature_table : FeatureTable
+    trees : RankingTrees
+    """
+
+    def __init__(self, fusion_scorer: FusionScorer, feature_table: FeatureTable, trees: RankingTrees) -> None:
+        self.recommendable_mask = fusion_scorer.recommendable_mask
+        self._fusion_scorer, self._feature_table, self._trees = fusion_scorer, feature_table, trees
+
+    def top(
+        self, sequences: Sequences, k: int, excluded_items: Sequences | None, allowed_mask: Bools
+    ) -> tuple[Floats, Ints]:
+        """Return the candidates with the largest scores; equal scores are ordered by item index."""
+
+        def top_of_chunk(chunk: Sequences, excluded_items_of_chunk: Sequences | None) -> tuple[Floats, Ints]:
+            candidates = find_candidates(
+                self._fusion_scorer, self._feature_table, chunk, excluded_items_of_chunk, allowed_mask
+            )
+            return candidates.pairs.top_by_scores(self._trees.scores(candidates), len(chunk), k)
+
+        return top_in_chunks(top_of_chunk, sequences, k, excluded_items, SEQUENCES_PER_CHUNK)
+
+    def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
+        """Return the fusion's reasons: that of the part which contributes most to an item's score in the fusion."""
+        return self._fusion_scorer.reason_items(sequences, recommended_items, allowed_mask)
+
+
+def find_candidates(
+    fusion_scorer: FusionScorer,
+    feature_table: FeatureTable,
+    sequences: Sequences,
+    excluded_items: Sequences | None,
+    allowed_mask: Bools,
+) -> RankedCandidates:
+    """Return the items of the fusion's merged list of each sequence, with their features.
+
+    The features are, for each part, the position scores by rank and by score (:func:`position_scores`); the score in
+    the fusion, alone and divided by the best of the list; and the number of parts that list the item. None of these
+    lowers a score. Those of :meth:`FeatureTable.features_of_pairs` come behind them.
+    """
+    lists = fusion_scorer.scored_lists_of_parts(sequences, excluded_items, allowed_mask)
+    merges_scores = fusion_scorer.rank_constant is None
+    rank_constant = RANK_CONSTANT if merges_scores else fusion_scorer.rank_constant
+    ranked, scaled = (
+        MergedLists.from_lists([(items, position_scores(scores, items, constant)) for scores, items in lists])
+        for constant in (rank_constant, None)
+    )
+    merged = scaled if merges_scores else ranked
+    sums = merged.weighted_sums(fusion_scorer.part_weights)
+    is_listed = sums > -np.inf
+    pairs, sums = merged.keep(is_listed), sums[is_listed].astype(np.float64)
+    best = np.zeros(len(sequences))
+    np.maximum.at(best, pairs.row_numbers, sums)
+    places = np.concatenate(
+        [
+            ranked.part_scores[is_listed],
+            scaled.part_scores[is_listed],
+            sums[:, None],
+            (sums / best[pairs.row_numbers])[:, None],
+            (pairs.part_scores > 0).sum(axis=1, keepdims=True),
+        ],
+        axis=1,
+    )
+    others = feature_table.features_of_pairs(sequences, pairs.row_numbers, pairs.items)
+    features = np.concatenate([places, others], axis=1).astype(np.float32)
+    return RankedCandidates(pairs, features, places.shape[1], np.log(sums))
