@@ -46,12 +46,17 @@ def import_lightgbm() -> Any:
     Raises
     ------
     UsageError
-        If it is not installed.
+        If it is not installed, or lacks a library of the operating system.
     """
     try:
         import lightgbm
     except ImportError as error:
         raise UsageError("the family reranker needs LightGBM: pip install 'nextmart[reranker]' brings it") from error
+    except OSError as error:
+        raise UsageError(
+            f"the family reranker needs LightGBM, which lacks a library of this system: {error}; "
+            "on Debian and Ubuntu, apt install libgomp1 brings it"
+        ) from error
     return lightgbm
 
 

@@ -1,7 +1,5 @@
 """Behaviour common to all model families, and each family's known answers on the shop of ``known_answers``."""
 
-from importlib.util import find_spec
-
 import numpy as np
 import pytest
 import torch
@@ -23,6 +21,7 @@ from known_answers import (
     training,
     walks,
 )
+from optional_packages import require_lightgbm
 
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
@@ -36,15 +35,14 @@ TRAINED_FAMILIES = sorted(family for family, expected in EXPECTED.items() if exp
 FUSIONS = ("fusion", "reranker")
 
 
-def as_parameters(families):
-    """Families as parameters of a test; the reranker is skipped where LightGBM, an optional dependency, is absent."""
-    is_absent = pytest.mark.skipif(not find_spec("lightgbm"), reason="needs the extra 'reranker'")
-    names = [pytest.param(name, marks=is_absent) if name == "reranker" else name for name in sorted(families)]
-    return pytest.mark.parametrize("family", names)
-
-
-every_family = as_parameters(FAMILIES)
+every_family = pytest.mark.parametrize("family", sorted(FAMILIES))
 trained_families = pytest.mark.parametrize("family", TRAINED_FAMILIES)
+
+
+@pytest.fixture(autouse=True)
+def optional_packages(request):
+    if hasattr(request.node, "callspec") and request.node.callspec.params.get("family") == "reranker":
+        require_lightgbm()
 
 
 def restored(family, **given):
@@ -61,7 +59,7 @@ def answer(family, rows, k, catalog=None, **options):
 # --- what comes first ---
 
 
-@as_parameters(family for family, expected in EXPECTED.items() if expected.knows_next)
+@pytest.mark.parametrize("family", sorted(family for family, expected in EXPECTED.items() if expected.knows_next))
 def test_the_next_item_of_the_ring_comes_first(family):
     _, lists = recommend(fitted(family).scorer(shop()), cases().inputs, 1)
     assert (lists[:, 0] == cases().targets).mean() > 0.9

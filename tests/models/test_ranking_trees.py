@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from optional_packages import require_lightgbm
 
 from jobs.models.merged_lists import MergedLists, case_ndcgs_by_scores
 from jobs.models.ranking_trees import RankedCandidates, choose_tree_count, train_trees
@@ -11,7 +12,7 @@ CANDIDATES = 10
 
 @pytest.fixture(autouse=True)
 def lightgbm():
-    return pytest.importorskip("lightgbm", reason="needs the extra 'reranker'")
+    require_lightgbm()
 
 
 def ranked_cases(case_count, *, signal, rising=0, seed=0):

@@ -5,6 +5,7 @@ import builtins
 import numpy as np
 import pytest
 from known_answers import ITEMS, cases, held_out, shop, training, walks
+from optional_packages import require_lightgbm
 
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
@@ -19,7 +20,7 @@ PARTS = {"parts": ["vsknn", "llmseqsim"]}
 
 
 def fit_reranker(train=None, validation=None, fit_options=None, **given):
-    pytest.importorskip("lightgbm", reason="needs the extra 'reranker'")
+    require_lightgbm()
     model = make_model("reranker", {**PARTS, **given})
     model.fit(training() if train is None else train, validation or cases(), shop(), fit_options or FitOptions())
     return model
@@ -138,17 +139,24 @@ def test_no_more_cases_are_learnt_from_than_memory_allows(monkeypatch):
     assert np.unique(seen[0].pairs.row_numbers).tolist() == [*range(50)]
 
 
-def test_without_lightgbm_the_error_names_the_extra(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "named"),
+    [
+        (ImportError("lightgbm"), r"nextmart\[reranker\]"),
+        (OSError("libgomp.so.1: absent"), "apt install libgomp1"),
+    ],
+)
+def test_without_lightgbm_the_error_says_what_is_missing(monkeypatch, error, named):
     import_module = builtins.__import__
 
     def without_lightgbm(name, *arguments, **options):
         if name == "lightgbm":
-            raise ImportError(name)
+            raise error
         return import_module(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without_lightgbm)
     model = make_model("reranker", PARTS)
-    with pytest.raises(UsageError, match=r"nextmart\[reranker\]"):
+    with pytest.raises(UsageError, match=named):
         model.fit(training(), cases(), shop(), FitOptions())
 
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 import torch
+from optional_packages import require_lightgbm
 from scipy.stats import binom
 from tiny_warehouse import DAY, DIMENSIONS, START, TinyWarehouse, items_of, rings
 
@@ -94,7 +95,7 @@ def warehouse():
 @pytest.mark.parametrize("family", ["sasrec", "reranker"])
 def test_planted_future_events_change_nothing_that_training_writes(warehouse, tmp_path, family):
     if family == "reranker":
-        pytest.importorskip("lightgbm", reason="needs the extra 'reranker'")
+        require_lightgbm()
     written = []
     for history in (HISTORY, with_future(HISTORY), with_future(HISTORY, seed=1)):
         shop = warehouse(history)

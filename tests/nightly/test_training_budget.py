@@ -4,6 +4,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from optional_packages import require_lightgbm
 from tiny_warehouse import TinyWarehouse, items_of, rings
 
 from jobs.commands.status import read_status
@@ -303,7 +304,7 @@ def test_a_new_family_of_a_cheap_kind_does_not_wait_for_dear_ones(shop):
 
 
 def test_a_reranker_is_trained_last_and_reuses_parts_with_the_settings_parameters(shop):
-    pytest.importorskip("lightgbm", reason="needs the extra 'reranker'")
+    require_lightgbm()
     shop.minutes_of = {"vsknn": 4, "popularity": 2}
     parameters = {"vsknn": {"neighbours": 7}, "reranker": {"parts": ["vsknn", "popularity"], "rounds": 2}}
     detail = shop.train(["reranker", "vsknn", "popularity"], parameters=parameters)
