@@ -10,6 +10,7 @@ import ctypes
 import gc
 import json
 import os
+import select
 import signal
 import sys
 import traceback
@@ -33,7 +34,7 @@ def _print_message(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-def _report_ended_children(*_: object) -> None:
+def _report_ended_children() -> None:
     while True:
         try:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -46,6 +47,7 @@ def _report_ended_children(*_: object) -> None:
 
 def _run_command_in_fork(command_request: dict) -> None:
     """Run a command in this process, which was just forked, and end the process with the command's exit code."""
+    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -80,17 +82,35 @@ def main() -> None:
         from benchmarks.chaos.warming import run_warming_night
 
         run_warming_night()
-    signal.signal(signal.SIGCHLD, _report_ended_children)
+    child_ended = _pipe_of_ended_children()
     _print_message("ready")
-    for line in sys.stdin:
-        command = json.loads(line)
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # so that "ended" is not printed before "started"
-        pid = os.fork()
-        if pid == 0:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            _run_command_in_fork(command)
-        _print_message("started", pid)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+    unfinished_line = b""
+    while True:
+        ready, _, _ = select.select([0, child_ended], [], [])
+        if child_ended in ready:
+            os.read(child_ended, 4096)
+            _report_ended_children()
+        if 0 in ready:
+            if not (read := os.read(0, 1 << 20)):
+                return
+            *lines, unfinished_line = (unfinished_line + read).split(b"\n")
+            for line in lines:
+                if (pid := os.fork()) == 0:
+                    _run_command_in_fork(json.loads(line))
+                _print_message("started", pid)
+
+
+def _pipe_of_ended_children() -> int:
+    """Return the descriptor of a pipe that gets a byte whenever a child process ends.
+
+    A handler of the signal in Python would not do: if the signal came just before the process waits for the next line,
+    the handler would run only after that line.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return reading
 
 
 if __name__ == "__main__":
