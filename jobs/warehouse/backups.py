@@ -29,7 +29,7 @@ from jobs.files import (
 )
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.contents import RowsByTable, open_read_only, read_row_counts_and_hashes
-from jobs.warehouse.schema import first_upgrade_time
+from jobs.warehouse.schema import first_version_time
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ def require_copies_of_same_warehouse(connection: Connection, warehouse: Path, fo
     for copy in list_backups(folder, warehouse)[:1]:
         try:
             with open_read_only(copy.path, warehouse.stem) as opened:
-                made_at = first_upgrade_time(opened)
+                made_at = first_version_time(opened)
         except (NextmartError, duckdb.Error):
             return
-        if made_at and made_at != first_upgrade_time(connection):
+        if made_at and made_at != first_version_time(connection):
             raise NextmartError(
                 f"{copy.path} is a copy of another warehouse than {warehouse}, so no copy was taken: they would take "
                 "each other's place. Give each warehouse a folder of its own (setting backup_folder), or move the "

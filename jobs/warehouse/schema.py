@@ -138,10 +138,10 @@ def _read_version(connection: duckdb.DuckDBPyConnection, relation_names: set[str
     return int(found)
 
 
-def first_upgrade_time(connection: duckdb.DuckDBPyConnection) -> datetime | None:
-    """Return when a warehouse got its first version, at which it was made; it tells warehouses apart.
+def first_version_time(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return when the first version of a warehouse's schema was recorded, by which warehouses are told apart.
 
-    None if the warehouse has no version table, as one of a very early version of nextmart.
+    That is when the warehouse was made, or when it was first upgraded. None if it has no table of versions yet.
     """
     if "ml.schema_versions" not in _existing_relations(connection):
         return None
