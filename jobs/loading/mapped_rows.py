@@ -61,9 +61,11 @@ class MappedQuery:
 
     def sql_with_condition(self, condition: str) -> str:
         """Return the query with a further condition on its rows, which is SQL over the files' columns."""
-        changed = "result_condition" if self.has_window_functions else "row_condition"
-        conditions = filter(None, (getattr(self, changed), f"({condition})"))
-        return replace(self, **{changed: " and ".join(conditions)}).sql
+        before = self.result_condition if self.has_window_functions else self.row_condition
+        both = " and ".join(filter(None, (before, f"({condition})")))
+        if self.has_window_functions:
+            return replace(self, result_condition=both).sql
+        return replace(self, row_condition=both).sql
 
 
 def mapped_query(
