@@ -35,8 +35,8 @@ class Reranker(Fusion):
     """Score of an item = logarithm of its score in the fusion + what trees add for its features.
 
     The trees learn from the validation cases, whose sequences no part was fitted on. Their number is chosen by
-    cross-fitting among ``values_to_try`` if it is not given; 0, which is the fusion's order, stays unless more trees
-    beat it by more than chance.
+    cross-fitting among ``values_to_try`` if it is not given. It is 0, which is the fusion's order, unless trees beat
+    that order by more than chance (:func:`jobs.models.ranking_trees.choose_tree_count`).
 
     Hyper-parameters
     ----------------

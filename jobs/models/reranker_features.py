@@ -175,4 +175,6 @@ def _known_mean(values: Doubles, weights: Doubles) -> Doubles:
     is_known = ~np.isnan(values)
     sums = np.where(is_known, values, 0) @ weights
     weight_sums = is_known @ weights
-    return np.divide(sums, weight_sums, out=np.full(len(values), np.nan), where=weight_sums > 0)
+    means = np.full(len(values), np.nan)
+    np.divide(sums, weight_sums, out=means, where=weight_sums > 0)
+    return means
