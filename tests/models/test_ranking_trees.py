@@ -49,10 +49,17 @@ def test_many_trees_are_chosen_where_they_help_and_none_where_they_do_not():
 
 def test_a_case_is_ranked_by_trees_of_other_cases():
     """Trees that have seen a case know its target by a feature that names the case; cross-fitting must not."""
-    candidates, targets = ranked_cases(60, signal=0.0)
+    candidates, targets = ranked_cases(200, signal=0.0)
     names = np.arange(len(candidates.features), dtype=np.float32)[:, None]
     naming = RankedCandidates(candidates.pairs, np.repeat(names, 2, axis=1), 0, candidates.starting_scores)
     assert choose_tree_count(naming, targets, [0, 50], 60, 0.5) == 0
+
+
+def test_few_cases_choose_no_trees_however_much_they_help():
+    candidates, targets = ranked_cases(220, signal=0.8)
+    assert choose_tree_count(candidates, targets, [0, 20], 7, 0.1) == 20
+    targets[:21] = -1  # a case whose target is no candidate does not count
+    assert choose_tree_count(candidates, targets, [0, 20], 7, 0.1) == 0
 
 
 @pytest.mark.parametrize("rising", [0, 2])
