@@ -175,13 +175,13 @@ def choose_tree_count(
     listed = candidates.keep(_is_of_case_with_listed_target(candidates.pairs, targets))
     if len(np.unique(listed.pairs.row_numbers)) < FEWEST_CASES:
         return 0
-    fold_of_pair = listed.pairs.row_numbers * FOLDS // max(len(targets), 1)
-    scores = {count: np.asarray(listed.starting_scores, np.float32) for count in counts_to_try}
+    fold_of_pair = listed.pairs.row_numbers * FOLDS // len(targets)
+    scores = {count: listed.starting_scores.astype(np.float32) for count in counts_to_try}
     for fold in np.unique(fold_of_pair):
         held_out = listed.keep(fold_of_pair == fold)
         trees = train_trees(listed.keep(fold_of_pair != fold), targets, max(counts_to_try), leaves, learning_rate)
-        for count in counts_to_try if trees else []:
-            if count:
+        for count in counts_to_try:
+            if trees and count:
                 scores[count][fold_of_pair == fold] = trees.scores(held_out, count)
     ndcgs = {count: case_ndcgs_by_scores(listed.pairs, scores[count], targets, depth) for count in counts_to_try}
     best = max(counts_to_try, key=lambda count: float(ndcgs[count].mean()))

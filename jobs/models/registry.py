@@ -42,11 +42,12 @@ def make_model(
         If the family lacks a given hyper-parameter, or its value is not allowed.
     """
     hyperparameters = hyperparameters or {}
-    if issubclass(FAMILIES[family], Fusion):
-        return _make_fusion(FAMILIES[family], hyperparameters, paid_services)
+    model_class = FAMILIES[family]
+    if issubclass(model_class, Fusion):
+        return _make_fusion(model_class, hyperparameters, paid_services)
     if family == LLMSeqPrompt.family:
         return LLMSeqPrompt(hyperparameters, paid_services)
-    return FAMILIES[family](hyperparameters)
+    return model_class(hyperparameters)
 
 
 def require_valid_hyperparameter(family: str, name: str, value: Any) -> None:
