@@ -65,6 +65,8 @@ def test_every_text_of_status_is_printed_without_control_characters(capsys):
         "live_model": {
             "model_version": "m",
             "data_cutoff_at": now,
+            "training_rows": 7,
+            "training_sequences": None,
             "ndcg_at_20": 0.5,
             "is_pinned": False,
             "reason": bad,
