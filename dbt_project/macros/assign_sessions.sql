@@ -11,8 +11,6 @@ session of the tracker.
 {% macro assign_sessions(events, visitor_condition) -%}
 {%- set session_gap = interval_of_minutes(var('session_gap_minutes')) -%}
 {%- set has_visit_limit = var('max_session_minutes') or var('max_session_events') -%}
-{#- A whole number, because a number of minutes may have a fraction, and `//` does not round if one side has one. -#}
-{%- set max_session_microseconds = ((var('max_session_minutes') or 0) * 60000000) | round | int -%}
 with events_with_visit_starts as (
     -- events of equal time are ordered by their keys, so that the order of rows on disk doesn't matter
     select
@@ -47,11 +45,12 @@ events_in_visits as (
 
 events_with_visit_piece_numbers as (
     -- a visit is divided twice: into pieces of max_session_minutes, and into pieces of max_session_events; an event's
-    -- two numbers, which count from 0, say in which pieces the event lies
+    -- two numbers, which count from 0, say in which pieces the event lies. A number of minutes may have a fraction, and
+    -- // doesn't round if one side has one, so the limit is a whole number of microseconds
     select
         *,
-        {{ microseconds_between('visit_started_at', 'event_at') }} // {{ max_session_microseconds or 'null' }}
-            as piece_number_by_minutes,
+        {{ microseconds_between('visit_started_at', 'event_at') }}
+            // cast({{ var('max_session_minutes') or 'null' }} * 60e6 as bigint) as piece_number_by_minutes,
         (position - 1) // {{ var('max_session_events') or 'null' }} as piece_number_by_events
     from events_in_visits
 ),
