@@ -109,7 +109,7 @@ def test_an_absent_file_is_said(tmp_path):
 
 
 def test_there_is_a_preset_for_each_question():
-    of_models = {"paper", "best", "retail", "small", "search", "share"}
+    of_models = {"paper", "best", "retail", "small", "search", "share", "reranker"}
     of_language_models = {"prompts", "asking", "variants"}
     questions = of_models | of_language_models | {"reductions", "texts", "encoders", "decays"}
     assert {path.stem for path in PRESETS} == questions
