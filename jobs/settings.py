@@ -9,12 +9,11 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,35 +22,22 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from jobs.allowed_setting_values import allowed_values_in_words
 from jobs.arm_settings import ArmsSettings
 from jobs.attached_database_settings import AttachedDatabase
 from jobs.dbt_vars import JobVars, all_vars, check_and_complete_vars, default_vars
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.families import Family
-from jobs.placement_settings import ExcludeSettings, PlacementSettings, require_valid_placement_names
+from jobs.language_model_prices import LanguageModelPrices
+from jobs.placement_settings import PlacementSettings, require_valid_placement_names
 from jobs.publish_targets import PublishTarget, require_valid_target_names
+from jobs.setting_errors import describe_setting_error
+from jobs.settings_file import FILE_NAME, PREFIX, origin_of_value, settings_file
 
-FILE_NAME = "nextmart.toml"
-PREFIX = "NEXTMART_"
 NOT_SETTINGS = {
     "NEXTMART_DATA": "Folder of the real data sets that tests, benchmarks and examples read.",
     "NEXTMART_DEBUG": "Any value: an error shows its traceback.",
 }
 """Environment variables that begin with ``NEXTMART_`` but are no settings, each with its meaning."""
-
-
-class LanguageModelPrices(BaseModel):
-    """Prices of a language model that a service fine-tunes, in US dollars for each million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
-    training: float = Field(ge=0)
-    """Price of training, paid for each epoch."""
-    input: float = Field(ge=0)
-    """Price of the questions that the fine-tuned model is asked."""
-    output: float = Field(ge=0)
-    """Price of the fine-tuned model's answers."""
 
 
 class Settings(BaseSettings):
@@ -378,16 +364,6 @@ class Settings(BaseSettings):
         }
 
 
-def settings_file() -> Path:
-    """Return the path of ``nextmart.toml``: in the working folder, or where the user has started dbt.
-
-    dbt changes its working folder to its project; the environment variable ``PWD`` still names where it was started.
-    """
-    started_in = Path(os.environ.get("PWD", ""))
-    is_in_dbt = Path("dbt_project.yml").exists() and not Path(FILE_NAME).exists()
-    return started_in / FILE_NAME if is_in_dbt and (started_in / FILE_NAME).exists() else Path(FILE_NAME)
-
-
 def load_settings(**overrides: Any) -> Settings:
     """Read the settings; each of ``overrides`` that is not None replaces the setting of its name.
 
@@ -405,7 +381,9 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise UsageError("\n".join(_describe_error(problem, overrides) for problem in error.errors())) from error
+        raise UsageError(
+            "\n".join(describe_setting_error(problem, overrides, Settings) for problem in error.errors())
+        ) from error
     except SettingsError as error:  # an environment variable that holds a list or table is not valid JSON
         raise UsageError(f"{error}; lists and tables are written as JSON in a variable") from error
     except tomllib.TOMLDecodeError as error:
@@ -413,68 +391,4 @@ def load_settings(**overrides: Any) -> Settings:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{settings_file()} can't be read: {error}; it is a text file in UTF-8") from error
     except UsageError as error:
-        raise UsageError(f"{_origin_of_value('vars', overrides)}{error}") from error
-
-
-def _origin_of_value(name: str, overrides: Collection[str]) -> str:
-    """Return where a setting was given, as the beginning of an error message: ``--seed: ``, or the name of a file."""
-    variable = PREFIX + name.upper()
-    if name in overrides:
-        return "dbt: " if name == "vars" else f"--{name.replace('_', '-')}: "
-    return f"{variable}: " if variable in os.environ else f"{settings_file()}: "
-
-
-def _describe_error(pydantic_error: Mapping[str, Any], overrides: Collection[str]) -> str:
-    location, message = pydantic_error["loc"], str(pydantic_error["msg"]).removeprefix("Value error, ")
-    name = ".".join(str(part) for part in location)
-    origin = _origin_of_value(str(location[0]), overrides) if location else ""
-    if location[:1] in (("attach",), ("publish",)):
-        return _describe_database_error(location, pydantic_error["type"], message)
-    if location[:1] == ("placements",) and len(location) > 1:
-        return _describe_placement_error(pydantic_error, origin, message)
-    if pydantic_error["type"] == "extra_forbidden" and len(location) == 1:
-        hint = (
-            "it is a dbt var: write it below [vars]"
-            if name in default_vars()
-            else nearest_name_hint(name, Settings.model_fields)
-        )
-        return f"unknown setting '{name}' in {settings_file()}: {hint}"
-    if not location:
-        return message
-    of_price = location[0] == "prompt_prices" and len(location) == 3
-    if pydantic_error["type"] == "extra_forbidden" and of_price:
-        return (
-            f"{origin}unknown setting '{name}': {nearest_name_hint(str(location[2]), LanguageModelPrices.model_fields)}"
-        )
-    if pydantic_error["type"] == "extra_forbidden" and location[0] == "arms":
-        return f"{origin}unknown setting '{name}': {nearest_name_hint(str(location[1]), ArmsSettings.model_fields)}"
-    says_what_is_allowed = pydantic_error["type"] == "value_error"
-    words = allowed_values_in_words(
-        *((LanguageModelPrices, location[2:]) if of_price else (Settings, location)), mention_null=False
-    )
-    allowed = "" if says_what_is_allowed else f"; allowed: {words}"
-    return f"{origin}setting '{name}': {message} (got {pydantic_error['input']!r}){allowed}"
-
-
-def _describe_database_error(location: tuple[int | str, ...], error_type: str, message: str) -> str:
-    """Return the message on an error in ``[attach.NAME]`` or ``[publish.NAME]``, without values that may be secret."""
-    table, key = f"[{'.'.join(map(str, location[:2]))}]", ".".join(map(str, location[2:]))
-    if error_type == "extra_forbidden":
-        known = (AttachedDatabase if location[0] == "attach" else PublishTarget).model_fields
-        return f"{table} in {FILE_NAME}: unknown key '{key}'; {nearest_name_hint(key, known)}"
-    return f"{table}{' ' if key else ''}{key}: {message.removeprefix('Value error, ')}"
-
-
-def _describe_placement_error(pydantic_error: Mapping[str, Any], origin: str, message: str) -> str:
-    """Return the message on an error in ``[placements.NAME]``, with the key and its value, or the nearest known key."""
-    # for a wrong rank in `pins` or `slots`, pydantic's location holds the text of the rank and then "[key]"
-    name, *keys = (str(part) for part in pydantic_error["loc"][1:] if part != "[key]")
-    where, key = f"{origin}[placements.{name}]", ".".join(keys)
-    if pydantic_error["type"] == "extra_forbidden":
-        known = ExcludeSettings.model_fields if keys[:-1] == ["exclude"] else PlacementSettings.model_fields
-        return f"{where}: unknown key '{key}': {nearest_name_hint(keys[-1], known)}"
-    if pydantic_error["type"] == "missing":
-        return f"{where}: the key '{key}' is missing"
-    if not key or pydantic_error["type"] == "value_error":
-        return f"{where}{' ' if key else ''}{key}: {message}"
-    return f"{where} {key} = {pydantic_error['input']!r}: {message[0].lower()}{message[1:]}"
+        raise UsageError(f"{origin_of_value('vars', overrides)}{error}") from error

@@ -21,7 +21,8 @@ from jobs.loading.attached_tables import source_databases
 from jobs.loading.feed_settings import Feed
 from jobs.loading.sources import LoadRules
 from jobs.progress import print_result, say
-from jobs.settings import FILE_NAME, load_settings
+from jobs.settings import load_settings
+from jobs.settings_file import FILE_NAME
 from jobs.warehouse.attached_databases import attach_needed_databases
 from jobs.warehouse.connection import connect
 from jobs.warehouse.job_runs import job_run

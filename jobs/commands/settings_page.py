@@ -19,10 +19,11 @@ from jobs.arm_settings import ArmsSettings
 from jobs.attached_database_settings import AttachedDatabase
 from jobs.dbt_vars import AllDbtVars, EmbeddingModel, default_vars
 from jobs.files import project_folder
+from jobs.language_model_prices import LanguageModelPrices
 from jobs.loading.feed_settings import FeedSettings
 from jobs.placement_settings import ExcludeSettings, PlacementSettings
 from jobs.publish_targets import PublishTarget
-from jobs.settings import NOT_SETTINGS, LanguageModelPrices, Settings
+from jobs.settings import NOT_SETTINGS, Settings
 
 INTRODUCTION = """\
 <!-- Made by `make docs` from jobs/settings.py and dbt_project/dbt_project.yml: change it there. -->

@@ -20,6 +20,7 @@ import numpy as np
 
 from jobs.core.arrays import State
 from jobs.errors import NextmartError, UsageError, redact
+from jobs.language_model_prices import LanguageModelPrices
 from jobs.language_models.chat_requests import (
     chat_messages,
     count_conversation_tokens,
@@ -35,7 +36,6 @@ from jobs.language_models.training_file_deletion import delete_used_training_fil
 from jobs.progress import progress, say
 from jobs.services.errors import ActionNeededError, RequestRefusedError, ServiceError, WrongAnswerError
 from jobs.services.retrying_client import RetryingClient
-from jobs.settings import LanguageModelPrices
 
 REQUESTS_IN_FLIGHT = 8  # the largest number of questions that are asked at the same time
 SERVICE_NAME = "the language model's service"  # how messages name OpenAI or the compatible server

@@ -1,7 +1,8 @@
 """OpenAI's prices, as last known, of fine-tuning language models and of asking them."""
 
 from jobs.errors import UsageError
-from jobs.settings import LanguageModelPrices, Settings
+from jobs.language_model_prices import LanguageModelPrices
+from jobs.settings import Settings
 
 PRICES = {
     "gpt-3.5-turbo-1106": LanguageModelPrices(

@@ -9,7 +9,8 @@ from jobs.dbt_vars import all_vars, default_vars
 from jobs.embedding.providers import provider_for
 from jobs.errors import NextmartError, UsageError, nearest_name_hint, redact
 from jobs.services.openai_address import require_valid_openai_address
-from jobs.settings import Settings, load_settings, settings_file
+from jobs.settings import Settings, load_settings
+from jobs.settings_file import settings_file
 
 
 def require_sound_settings(settings: Settings) -> None:
