@@ -58,7 +58,7 @@ class ItemWithdrawal:
         """Withdraw available items that the feed doesn't list: append rows with ``available`` = false to ``raw.items``.
 
         Items that are only in superseded lists of this load are withdrawn too. Nothing is withdrawn if rows of the feed
-        are unreadable, because an unreadable row may list an item that the feed seems to lack.
+        are unreadable or have no id, because such a row may list an item that the feed seems to lack.
 
         Parameters
         ----------
@@ -105,11 +105,13 @@ class ItemWithdrawal:
                 f"where item_id in ({self.available_items})"
             )
         unlisted = count_rows(self.connection, "unlisted_items")
-        if unlisted and self.unreadable_row_count:
-            rows = f"{self.unreadable_row_count:,} {'row' if self.unreadable_row_count == 1 else 'rows'}"
+        # a row without an id has the key ''
+        rows_without_id = count_rows(self.connection, "(from listed_items where item_id = '')")
+        if unlisted and self.unreadable_row_count + rows_without_id:
             say(
-                f"WARN: items: none of the {unlisted:,} items that the complete feed lacks is withdrawn, because "
-                f"{rows} of the feed can't be read and may list them. Mend those rows, and load the feed again."
+                f"WARN: items: none of the {unlisted:,} items that the complete feed lacks is withdrawn, because rows "
+                f"of the feed may list them: {self.unreadable_row_count:,} can't be read, and {rows_without_id:,} have no "
+                "item_id. Mend those rows, and load the feed again."
             )
             return 0
         names = [name for name in TABLE_COLUMNS["items"] if name != "available"]

@@ -198,14 +198,18 @@ def test_a_complete_feed_that_lacks_many_items_stops_the_load(shell):
     assert shell("load", "--events", half, "--complete")[0] == 2
 
 
-def test_a_complete_feed_with_unreadable_rows_withdraws_nothing(shell):
+def test_a_complete_feed_with_rows_that_are_unreadable_or_without_id_withdraws_nothing(shell):
     listed = [f"i{n},T{n}" for n in range(9)]
     shell.load("--items", shell.write("all.csv", "\n".join(["item_id,title", "a,Lamp", *listed])), "--complete")
     shell.monkeypatch.setenv("NEXTMART_MAX_UNREADABLE_SHARE", "0.2")
     broken = shell.write("broken.csv", "\n".join(["item_id,title", "a,Lamp,9", *listed]))
     for check in ([], ["--check"]):
         said = said_by_load(shell, "--items", broken, "--complete", *check)
-        assert "none of the 1 items that the complete feed lacks is withdrawn, because 1 row of the feed" in said
+        assert "none of the 1 items that the complete feed lacks is withdrawn, because rows of the feed" in said
+        assert "1 can't be read, and 0 have no item_id" in said
+    assert staged(shell, "available")[0] == (True,)
+    without_id = shell.write("without_id.csv", "\n".join(["item_id,title", "null,Lamp", *listed]))
+    assert "0 can't be read, and 1 have no item_id" in said_by_load(shell, "--items", without_id, "--complete")
     assert staged(shell, "available")[0] == (True,)
     assert shell.load("--items", shell.write("less.csv", "\n".join(["item_id,title", *listed])), "--complete")[
         "items"
