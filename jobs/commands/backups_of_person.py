@@ -13,6 +13,7 @@ import duckdb
 
 from jobs.commands.maintain import back_up
 from jobs.commands.person import Person
+from jobs.commands.rows_of_person import id_in_unreadable_row_sql
 from jobs.errors import NextmartError
 from jobs.os_errors import error_text
 from jobs.settings import Settings
@@ -34,10 +35,7 @@ SELECT_COLUMNS_WITH_IDS = """
 CONDITION_BY_ID_COLUMN = {
     "visitor_id": "list_contains($visitors, trim(visitor_id))",
     "user_id": "trim(user_id) = $user",
-    # the text of a row that could not be read. As in the warehouse, the id has to stand in it as a word, since a short
-    # id such as 7 is a part of nearly every text
-    "raw_row": "table_name in ('events', 'visitors', 'impressions') and regexp_matches("
-    "raw_row, '(^|[^0-9A-Za-z])' || regexp_escape($id) || '([^0-9A-Za-z]|$)')",
+    "raw_row": id_in_unreadable_row_sql("$id"),
 }
 
 
