@@ -11,7 +11,7 @@ ReadingRule = Callable[[str], str]
 """A function: name of a raw column -> SQL of the value that staging reads from it, null if the value can't be read."""
 
 COLUMNS_WITHOUT_NULL_WORDS: Final = ("event_id", "event_type", "available")
-"""Raw columns in which staging takes a word for null, such as ``NULL``, for a value like any other."""
+"""Raw columns in which words such as ``NULL`` are values: there, staging doesn't read them as null."""
 
 
 @dataclass(frozen=True)
