@@ -49,9 +49,8 @@ class AttachedDatabase(BaseModel):
             return self
         if _is_uri(text) and server_type == "mysql":
             raise ValueError("path of MySQL is a connection text, such as host=db database=shop user=reader, no URI")
-        parameters = _parse_connection_text(text) if server_type and not _is_uri(text) else {}
-        passwords = [*passwords_in_uri(text), *(parameters.get(name, "") for name in _PASSWORD_NAMES)]
-        if any(password and not VARIABLE.fullmatch(password) for password in passwords):
+        passwords = passwords_in_location(text) if server_type or _is_uri(text) else []
+        if not all(map(VARIABLE.fullmatch, passwords)):
             raise ValueError(
                 "path holds a password: put the password into an environment variable, such as SHOP_PASSWORD, and "
                 "write ${SHOP_PASSWORD} here"
@@ -89,7 +88,7 @@ class ConnectionDetails:
     server_type : str, optional
         ``postgres`` or ``mysql``; None for a file.
     secret_options : option of DuckDB's ``create secret`` -> value
-        What DuckDB must not show: a password, or a URI with a password.
+        What DuckDB must not show: a password, or (as ``uri``) a URI or a connection text with a password in it.
     """
 
     connection_text: str
@@ -127,16 +126,29 @@ def read_connection_details(setting_name: str, database: AttachedDatabase) -> Co
         raise UsageError(f"{setting_name}: {error}") from None
     if is_template:
         parameters = {key: _fill_in_variables(setting_name, value) for key, value in parameters.items()}
+    if server_type == "postgres" and parameters.get("sslpassword"):
+        # DuckDB's secrets have no option for this password, so the secret holds the whole connection text
+        return ConnectionDetails(prefix, server_type, {"uri": _connection_text(parameters)})
     mysql_password = parameters.pop("passwd", None) if server_type == "mysql" else None
     password = parameters.pop("password", None) or mysql_password
-    quote_sign = '"' if server_type == "mysql" else "'"
-    written = " ".join(f"{key}={_quoted_parameter(value, quote_sign)}" for key, value in parameters.items())
+    written = _connection_text(parameters, quote_sign='"' if server_type == "mysql" else "'")
     return ConnectionDetails(prefix + written, server_type, {"password": password} if password else {})
 
 
-def passwords_in_uri(text: str) -> list[str]:
-    """Return the passwords in a URI, as they are written there; none if the text is no URI."""
-    return [first or second for first, second in _PASSWORD_IN_URI.findall(text)] if _is_uri(text) else []
+def passwords_in_location(text: str) -> list[str]:
+    """Return the passwords in a URI or a connection text; those of a URI are escaped, as they are written there.
+
+    Raises
+    ------
+    ValueError
+        If the text is neither.
+    """
+    if _is_uri(text):
+        found = [before_host or parameter for before_host, parameter in _PASSWORD_IN_URI.findall(text)]
+    else:
+        parameters = _parse_connection_text(text)
+        found = [parameters.get(name, "") for name in _PASSWORD_NAMES]
+    return [password for password in found if password]
 
 
 def _fill_in_variables(setting_name: str, text: str, *, escape_for_uri: bool = False) -> str:
@@ -179,6 +191,11 @@ def _parse_connection_text(text: str) -> dict[str, str]:
             "in single quotes"
         )
     return parameters
+
+
+def _connection_text(parameters: Mapping[str, str], quote_sign: str = "'") -> str:
+    """Write a connection text that has these parameters."""
+    return " ".join(f"{key}={_quoted_parameter(value, quote_sign)}" for key, value in parameters.items())
 
 
 def _quoted_parameter(value: str, quote_sign: str = "'") -> str:

@@ -37,9 +37,8 @@ def _require_known_event_identity(columns: list[str]) -> list[str]:
 def _require_valid_time(text: str) -> str:
     try:
         datetime.fromisoformat(text)
-        duckdb.execute(
-            "select ?::timestamptz", [text]
-        )  # ISO 8601 has forms, such as 1995-W01-1, that DuckDB can't read
+        # ISO 8601 has forms, such as 1995-W01-1, that DuckDB can't read
+        duckdb.execute("select ?::timestamptz", [text])
     except (ValueError, duckdb.Error):
         raise ValueError("write a time such as 1995-01-01 or 1995-01-01 12:00:00+00:00") from None
     return text

@@ -28,6 +28,11 @@ def os_error_text(error: OSError) -> str:
     return f"{' to '.join(names)}: {reason}" if names else reason
 
 
+def error_text(error: Exception) -> str:
+    """Return an error's message; an error of the operating system as :func:`os_error_text` explains it."""
+    return os_error_text(error) if isinstance(error, OSError) else str(error)
+
+
 def _shortened_file_name(file_name: str) -> str:
     return (
         file_name

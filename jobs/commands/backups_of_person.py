@@ -13,8 +13,9 @@ import duckdb
 
 from jobs.commands.maintain import back_up
 from jobs.commands.person import Person
+from jobs.commands.rows_of_person import id_in_unreadable_row_sql
 from jobs.errors import NextmartError
-from jobs.os_errors import os_error_text
+from jobs.os_errors import error_text
 from jobs.settings import Settings
 from jobs.warehouse.backups import list_backups, replaced_warehouse_paths
 from jobs.warehouse.connection import quoted_name
@@ -34,10 +35,7 @@ SELECT_COLUMNS_WITH_IDS = """
 CONDITION_BY_ID_COLUMN = {
     "visitor_id": "list_contains($visitors, trim(visitor_id))",
     "user_id": "trim(user_id) = $user",
-    # the text of a row that could not be read. As in the warehouse, the id has to stand in it as a word, since a short
-    # id such as 7 is a part of nearly every text
-    "raw_row": "table_name in ('events', 'visitors', 'impressions') and regexp_matches("
-    "raw_row, '(^|[^0-9A-Za-z])' || regexp_escape($id) || '([^0-9A-Za-z]|$)')",
+    "raw_row": id_in_unreadable_row_sql("$id"),
 }
 
 
@@ -102,7 +100,7 @@ def delete_copies_holding_person(settings: Settings, person: Person, visitor_ids
         try:
             outcome.new_copy_path = back_up(settings).path
         except (NextmartError, duckdb.Error, OSError) as error:
-            reason = f"holds this person, and no new copy could be taken: {_error_text(error)}"
+            reason = f"holds this person, and no new copy could be taken: {error_text(error)}"
             outcome.warnings_about_remaining_files += [f"{path} {reason}" for path in holding]
         else:
             for path in holding:
@@ -111,13 +109,9 @@ def delete_copies_holding_person(settings: Settings, person: Person, visitor_ids
                     path.unlink(missing_ok=True)
                     outcome.deleted_copy_paths.append(path)
                 except OSError as error:
-                    reason = f"holds this person, and can't be deleted: {_error_text(error)}"
+                    reason = f"holds this person, and can't be deleted: {error_text(error)}"
                     outcome.warnings_about_remaining_files.append(f"{path} {reason}")
     return outcome
-
-
-def _error_text(error: Exception) -> str:
-    return os_error_text(error) if isinstance(error, OSError) else str(error)
 
 
 def copy_holds_person(copy_path: Path, database_name: str, person: Person, visitor_ids: list[str]) -> bool:

@@ -7,7 +7,11 @@ import secrets
 from collections.abc import Container
 
 from jobs.commands.person import Person
-from jobs.commands.rows_of_person import relation_types_by_name, table_or_empty_relation
+from jobs.commands.rows_of_person import (
+    id_in_unreadable_row_sql,
+    relation_types_by_name,
+    table_or_empty_relation,
+)
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import SCHEMAS, Connection, execute_and_fetch_number, quoted_name
 from jobs.warehouse.dbt_macros import dbt_macros
@@ -127,12 +131,12 @@ REDUCE_SETTLED_COUNT = """
     where batch_id = (select max(batch_id) from staging.event_batches)
 """
 
-DELETE_UNREADABLE_ROWS = """
-    -- Deletes unreadable rows of events, visitors and impressions in which an id of the person stands as a word
+DELETE_UNREADABLE_ROWS = f"""
+    -- Deletes unreadable rows in which an id of the person stands
     delete from raw.unreadable_rows
-    where table_name in ('events', 'visitors', 'impressions') and exists (
+    where exists (
         select 1 from (select trim($id) as id union select visitor_id from devices) as person
-        where regexp_matches(raw_row, '(^|[^0-9A-Za-z])' || regexp_escape(person.id) || '([^0-9A-Za-z]|$)')
+        where {id_in_unreadable_row_sql("person.id")}
     )
 """
 

@@ -9,7 +9,7 @@ import duckdb
 
 from jobs.errors import NextmartError
 from jobs.files import remove_database, unfinished_path
-from jobs.os_errors import os_error_text
+from jobs.os_errors import error_text
 from jobs.settings import Settings
 from jobs.warehouse.backups import (
     Backup,
@@ -81,9 +81,9 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
                 raise
             if damage_advice(str(error)):
                 raise _damage_error(settings, str(error)) from error
-            reason = os_error_text(error) if isinstance(error, OSError) else str(error)
-            is_whole_message = isinstance(error, NextmartError)
-            detail["not_compacted"] = reason if is_whole_message else f"the warehouse can't be compacted: {reason}"
+            # a message of nextmart says what failed; those of DuckDB and the operating system say only why
+            what_failed = "" if isinstance(error, NextmartError) else "the warehouse can't be compacted: "
+            detail["not_compacted"] = what_failed + error_text(error)
     if settings.backups_kept:
         detail["backup"] = str(back_up(settings).path)
     return run_record.as_dictionary()
@@ -100,9 +100,8 @@ def maintain_after_publication(settings: Settings) -> dict[str, Any]:
     try:
         return maintain(settings, at_night=True)
     except (NextmartError, duckdb.Error, OSError) as error:
-        reason = os_error_text(error) if isinstance(error, OSError) else str(error)
         raise NextmartError(
-            f"{settings.published} is published, but the upkeep after that failed: {reason}\n"
+            f"{settings.published} is published, but the upkeep after that failed: {error_text(error)}\n"
             "The next night does it again, or `nextmart maintain`."
         ) from error
 

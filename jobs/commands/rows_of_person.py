@@ -65,6 +65,17 @@ CREATE_CONCERNED_VISITORS = """
 """
 
 
+def id_in_unreadable_row_sql(id_sql: str) -> str:
+    """Return the SQL condition that a person's id stands as a word in a row of ``raw.unreadable_rows``.
+
+    A part of a word doesn't count, because nearly every text has a short id such as 7 in it. Rows of items name nobody.
+    """
+    return (
+        "table_name in ('events', 'visitors', 'impressions') and regexp_matches("
+        f"raw_row, '(^|[^0-9A-Za-z])' || regexp_escape({id_sql}) || '([^0-9A-Za-z]|$)')"
+    )
+
+
 def collect_rows_to_delete(connection: Connection, person: Person, null_words: Sequence[str] = ()) -> list[str]:
     """Copy the rows to delete into temporary tables; return the visitors who lose events or rows made from events.
 

@@ -191,12 +191,13 @@ def _print_models(warehouse_state: dict[str, Any]) -> None:
     """Print the live model, and which models are damaged, due for retraining or left out of the last training."""
     live = warehouse_state["live_model"]
     if live:
-        pinned, reason = ", pinned" if live["is_pinned"] else "", on_one_line(live["reason"] or "")
+        pinned = ", pinned" if live["is_pinned"] else ""
+        reason = f"; {on_one_line(live['reason'])}" if live["reason"] else ""
         history = f"newest {live['training_rows']:,} sequences" if live["training_sequences"] else "history"
         facts = [f"{history} before {live['data_cutoff_at']:%Y-%m-%d}"] if live["data_cutoff_at"] else []
         ndcg = live["ndcg_at_20"]
         facts.append("not measured on the hold-out" if ndcg is None else f"nDCG@20 {ndcg:.4f}")
-        print_result(f"live model: {live['model_version']} ({', '.join(facts)}){pinned}; {reason}")
+        print_result(f"live model: {live['model_version']} ({', '.join(facts)}){pinned}{reason}")
     else:
         print_result("live model: none yet")
     for model in warehouse_state["damaged_models"]:

@@ -274,7 +274,7 @@ def _deduplication_sql(table: str, temp_table: str, dbt_vars: Mapping[str, Any])
         return f"create or replace temp table {temp_table} as select distinct * from {temp_table}"
     other_columns = ", ".join(f"{column} nulls last" for column in TABLE_COLUMNS[table])
     rules = latest_row_rules(table, dbt_vars)
-    # no id is like the JSON of a row
+    # a row without an id counts by the JSON of all its columns, which is no id of another row
     id_or_row = f"coalesce(nullif({rules.id_sql}, ''), json_array({', '.join(TABLE_COLUMNS[table])})::varchar)"
     return (
         f"create or replace temp table {temp_table} as select * from {temp_table} qualify row_number() over ("

@@ -7,7 +7,7 @@ The value of an environment variable in a path may be a secret. So messages and 
 import glob
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -74,7 +74,10 @@ def is_matched_by_feed(feed: Feed, masked_path: str) -> bool:
 
 
 def _patterns_of_depths(pattern: str) -> list[str]:
-    """Return a glob, and the globs in which some of its ``**/`` stand for no folder, as they never do in fnmatch."""
+    """Return a glob, and the same glob without some or all of its ``**/``.
+
+    In globs of files ``**/`` stands for any number of folders, also for none; in fnmatch it stands for one or more.
+    """
     before, folders, behind = pattern.partition("**/")
     if not folders:
         return [pattern]
@@ -94,9 +97,16 @@ def unmasked_path(feed: Feed, masked_path: str) -> str:
 
 def mask_variable_values(feed: Feed, text: str) -> str:
     """Return a text with ``${VARIABLE}`` in place of the values of the feed's environment variables."""
-    names = {name for pattern in feed.file_patterns for name in VARIABLE.findall(pattern)}
-    values = {name: os.environ.get(name, "") for name in names}
-    for name, value in sorted(values.items(), key=lambda item: -len(item[1])):
+    return _mask_values(text, {name for pattern in feed.file_patterns for name in VARIABLE.findall(pattern)})
+
+
+def _mask_values(text: str, variables: Iterable[str]) -> str:
+    """Return a text with ``${VARIABLE}`` in place of the values of environment variables, longest values first.
+
+    The slash at the end of a value stays in the text, as ``_expand_variables`` leaves it out of paths.
+    """
+    values = {name: os.environ.get(name, "").rstrip("/") for name in variables}
+    for name, value in sorted(values.items(), key=lambda item: (-len(item[1]), item[0])):
         if len(value) >= _MIN_MASKED_LENGTH:
             text = text.replace(value, f"${{{name}}}")
     return text
@@ -121,7 +131,8 @@ def _expand_variables(feed_name: str, pattern: str) -> tuple[str, list[tuple[str
             )
         real += pattern[end : found.start()]
         end = found.end()
-        # the value of a folder may end with a slash; with another slash behind it, glob would return other paths
+        # a folder's value may end with a slash. Two slashes in a row are left out, because glob writes them as one in
+        # some of its paths, and as two in others
         real += value.rstrip("/") if pattern.startswith("/", end) else value
         prefixes.append((real, pattern[:end]))
     return real + pattern[end:], prefixes[::-1]
@@ -130,7 +141,7 @@ def _expand_variables(feed_name: str, pattern: str) -> tuple[str, list[tuple[str
 def _matching_files(feed: Feed, pattern: str) -> Iterator[FeedFile]:
     """Yield the files that a feed's path or glob matches."""
     real, real_and_masked_prefixes = _expand_variables(feed.name, pattern)
-    # the signs of globs, such as [, in the value of a folder that exists are plain characters
+    # in the path of a folder that exists, which variables give, the signs of globs, such as [, are plain characters
     folder_of_variable = next((prefix for prefix, _ in real_and_masked_prefixes if Path(prefix).exists()), "")
     real_glob = glob.escape(folder_of_variable) + real.removeprefix(folder_of_variable)
     for match in [real] if Path(real).exists() else glob.iglob(real_glob, recursive=True):  # noqa: PTH207 - keeps prefixes
@@ -149,8 +160,6 @@ def _masked_path(path: str, real_and_masked_prefixes: list[tuple[str, str]]) -> 
     rest = path[len(real_prefix) :]
     if real_and_masked_prefixes:
         # a prefix with a * matches no path, so values after a * are replaced wherever they occur in the path's rest
-        for variable in set(VARIABLE.findall(real_and_masked_prefixes[0][1])) - set(VARIABLE.findall(masked_prefix)):
-            value = os.environ[variable].rstrip("/")
-            if len(value) >= _MIN_MASKED_LENGTH:
-                rest = rest.replace(value, f"${{{variable}}}")
+        all_variables = VARIABLE.findall(real_and_masked_prefixes[0][1])
+        rest = _mask_values(rest, set(all_variables) - set(VARIABLE.findall(masked_prefix)))
     return masked_prefix + rest

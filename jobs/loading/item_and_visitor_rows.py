@@ -17,8 +17,8 @@ INSERT_NEW_ROWS = """
     known as ({known}),
     newest as ({newest}),
     -- Columns that the feed lacks get the value of the item's or visitor's newest raw row. If a complete feed had
-    -- withdrawn an item, the item gets the availability from before its withdrawal. Rows without an id (the key '') are
-    -- no rows of one item
+    -- withdrawn an item, the item gets the availability from before its withdrawal. Rows without an id all have the
+    -- key '', but don't belong to one item, so they get no value of each other
     whole as (
         select arrived.row_key, arrived.is_dated, coalesce(newest.is_withdrawn, false) as is_withdrawn, {columns}
         from arrived

@@ -1,4 +1,4 @@
-"""Warns of new rows that change nothing, because the known row of their item or visitor counts as of its arrival."""
+"""Warns of new rows that change nothing, because an earlier row of the same item or visitor counts as newer."""
 
 from datetime import datetime
 
@@ -20,9 +20,8 @@ COUNT_OVERTAKEN_ROWS = """
 def warn_of_overtaken_rows(connection: Connection, latest_row_rules: LatestRowRules, loaded_at: datetime) -> None:
     """Warn of rows loaded at ``loaded_at`` whose ``updated_at`` lies before the arrival of a row that states none.
 
-    A row that states no ``updated_at``, or none that can be read, is valid from its arrival. So if one feed states it
-    and another doesn't, the dated row of an item can be older than an undated row of it that came before, and change
-    nothing.
+    Staging keeps the newest row of each item and visitor. A row whose ``updated_at`` is missing or can't be read is as
+    new as its arrival. So a row with an older ``updated_at`` changes nothing if it arrives later.
     """
     table = f"raw.{latest_row_rules.table}"
     if not count_rows(connection, f"(from {table} where loaded_at < {literal(loaded_at.isoformat())} limit 1)"):

@@ -53,6 +53,6 @@ def make_source_report(
 
 
 def _loaded_events_relation(connection: Connection) -> str | None:
-    """Return the SQL relation of the warehouse's events, or of a sample; None if it has none, or a view of them."""
+    """Return the SQL of ``raw.events``, or of a sample of it; None if it has no rows or is a view."""
     rows = count_rows(connection, "raw.events") if is_warehouse_table(connection, "raw", "events") else 0
     return sampled_relation_sql(rows, "raw.events") if rows else None

@@ -10,8 +10,8 @@ from jobs.warehouse.dbt_macros import dbt_macros
 ReadingRule = Callable[[str], str]
 """A function: name of a raw column -> SQL of the value that staging reads from it, null if the value can't be read."""
 
-COLUMNS_WITHOUT_NULL_WORDS: Final = ("event_id", "event_type", "available")
-"""Raw columns in which staging takes a word for null, such as ``NULL``, for a value like any other."""
+COLUMNS_WITHOUT_NULL_WORDS: Final = ("event_id", "event_type", "event_at", "shown_at", "available")
+"""Raw columns in which staging doesn't read words such as ``NULL`` as null. In times they are unparsable texts."""
 
 
 @dataclass(frozen=True)

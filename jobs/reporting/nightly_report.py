@@ -7,7 +7,7 @@ from time import monotonic
 import duckdb
 
 from jobs.errors import NextmartError, UsageError
-from jobs.os_errors import os_error_text
+from jobs.os_errors import error_text
 from jobs.progress import say, stage_line
 from jobs.settings import Settings
 
@@ -38,8 +38,7 @@ def write_report_after_publication(settings: Settings, path: Path) -> bool:
     try:
         written = write_report(settings, path)
     except (NextmartError, duckdb.Error, OSError) as error:
-        reason = os_error_text(error) if isinstance(error, OSError) else str(error)
-        say(f"WARN: {settings.published} is published, but the report {path} was not written: {reason}")
+        say(f"WARN: {settings.published} is published, but the report {path} was not written: {error_text(error)}")
         say("`nextmart report` writes it")
         return False
     say(stage_line("report", f"{path}, {written['bytes'] / 1e6:.1f} MB", monotonic() - started_at))

@@ -13,7 +13,7 @@ import duckdb
 from jobs.attached_database_settings import (
     AttachedDatabase,
     ConnectionDetails,
-    passwords_in_uri,
+    passwords_in_location,
     read_connection_details,
 )
 from jobs.errors import NextmartError, UsageError, redact, register_secret
@@ -182,7 +182,7 @@ def attach_database(connection: Connection, name: str, database: AttachedDatabas
 def _register_secrets(setting_name: str, connection_details: ConnectionDetails) -> None:
     """Register the secrets of a database, so that no message of this process shows them."""
     uri = connection_details.secret_options.get("uri", "")
-    passwords = [connection_details.secret_options.get("password", ""), *passwords_in_uri(uri)]
+    passwords = [connection_details.secret_options.get("password", ""), *passwords_in_location(uri)]
     for secret in (uri, *passwords, *map(unquote, passwords)):
         register_secret(secret, f"password of {setting_name}")
 

@@ -65,8 +65,8 @@ def list_backups(folder: Path, warehouse: Path) -> list[Backup]:
 def require_copies_of_same_warehouse(connection: Connection, warehouse: Path, folder: Path) -> None:
     """Raise NextmartError if the newest backup copy in a folder is one of another warehouse of the same file name.
 
-    Else the two warehouses would number their copies together, each would delete the other's oldest copies, and a
-    restore could put the other's rows in its place. A copy that can't be read is not taken for another warehouse's.
+    Otherwise the two warehouses would number their copies together, each would delete the other's oldest copies, and
+    a restore could put the rows of one warehouse into the other. No error is raised for a copy that can't be read.
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def require_copies_of_same_warehouse(connection: Connection, warehouse: Path, fo
             return
         if made_at and made_at != first_version_time(connection):
             raise NextmartError(
-                f"{copy.path} is a copy of another warehouse than {warehouse}, so no copy was taken: they would take "
-                "each other's place. Give each warehouse a folder of its own (setting backup_folder), or move the "
-                "other's copies away"
+                f"{copy.path} is a copy of another warehouse than {warehouse}, so no copy was taken: in one folder, "
+                "copies of two warehouses of the same name replace each other. Give each warehouse a folder of its own "
+                "(setting backup_folder), or move the other warehouse's copies away"
             )
 
 
@@ -185,7 +185,7 @@ def restore_backup(backup: Backup, warehouse: Path) -> Path | None:
 
 
 def paths_left_by_killed_restore(warehouse: Path) -> list[Path]:
-    """Return the paths of copies that a `nextmart restore` which was killed has left beside the warehouse."""
+    """Return the paths of copies that a killed `nextmart restore` has left beside the warehouse."""
     restored = _restored_copy_path(warehouse.resolve())
     return [path for path in (restored, unfinished_path(restored)) if path.exists()]
 

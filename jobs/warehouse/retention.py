@@ -78,7 +78,6 @@ def delete_old_rows(connection: Connection, retention: Retention) -> dict[str, i
             deleted[table] = execute_and_fetch_number(
                 connection,
                 f"delete from {table} where model_version in (from old_models)",  # noqa: S608
-                {},
             )
         deleted["ml.job_runs"] = execute_and_fetch_number(
             connection,

@@ -139,9 +139,10 @@ def _read_version(connection: duckdb.DuckDBPyConnection, relation_names: set[str
 
 
 def first_version_time(connection: duckdb.DuckDBPyConnection) -> datetime | None:
-    """Return when the first version of a warehouse's schema was recorded, by which warehouses are told apart.
+    """Return when the first version of a warehouse's schema was recorded; None if it has no table of versions yet.
 
-    That is when the warehouse was made, or when it was first upgraded. None if it has no table of versions yet.
+    That is when the warehouse was made, or when it was first upgraded. All copies of a warehouse have the same time,
+    and warehouses that were made separately have different times.
     """
     if "ml.schema_versions" not in _existing_relations(connection):
         return None

@@ -94,6 +94,12 @@ def test_words_for_null_count_where_staging_lets_them_count(load):
     assert report["event_types"] == {"-": 1, "undefined": 1, "view": 1}
     assert [report["columns"][name]["read"] for name in ("event_id", "event_type", "visitor_id")] == [3, 3, 2]
     assert report["usable"] == 2
+    report = load.report("events", "--events", load.write("t.csv", header + "d,v,a,NULL,view\n"))
+    assert report["columns"]["event_at"] == {"given": 1, "read": 0, "unread": {"NULL": 1}}  # unparsable_event_at
+    shown = "visitor_id,item_id,shown_at,rank\nv,a,n/a,NULL\n"
+    report = load.report("impressions", "--impressions", load.write("s.csv", shown))
+    assert report["columns"]["shown_at"] == {"given": 1, "read": 0, "unread": {"n/a": 1}}  # unparsable_shown_at
+    assert report["columns"]["rank"]["given"] == 0
     report = load.report("items", "--items", load.write("i.csv", "item_id,title,available\na,NULL,n/a\n-,A,1\n"))
     assert report["columns"]["available"] == {"given": 2, "read": 1, "unread": {"n/a": 1}}
     assert (report["usable"], report["texts"]) == (1, 1)

@@ -136,6 +136,16 @@ def test_a_night_compacts_at_most_every_seventh_time_and_by_day_at_once(settings
     assert maintain(settings)["detail"]["compacted"]
 
 
+@pytest.fixture
+def settings_with_free_blocks(settings, monkeypatch):
+    """Return settings with which each upkeep compacts the warehouse, because a part of its file is free."""
+    monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
+    with connect(settings.warehouse) as connection:
+        connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
+        connection.execute("checkpoint; drop table ml.x")
+    return settings.model_copy(update={"compact_free_share": 1e-9})
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
@@ -144,16 +154,9 @@ def test_a_night_compacts_at_most_every_seventh_time_and_by_day_at_once(settings
         (OSError(errno.ENOSPC, "full"), "the warehouse can't be compacted: no space is left on that disk"),
     ],
 )
-def test_a_night_goes_on_without_a_compaction_that_fails(settings, monkeypatch, error, said):
-    def fail(path):
-        raise error
-
-    monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
-    monkeypatch.setattr(maintain_module, "compact", fail)
-    settings = settings.model_copy(update={"compact_free_share": 1e-9, "backups_kept": 1})
-    with connect(settings.warehouse) as connection:
-        connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
-        connection.execute("checkpoint; drop table ml.x")
+def test_a_night_goes_on_without_a_compaction_that_fails(settings_with_free_blocks, monkeypatch, error, said):
+    monkeypatch.setattr(maintain_module, "compact", Mock(side_effect=error))
+    settings = settings_with_free_blocks.model_copy(update={"backups_kept": 1})
     detail = maintain(settings, at_night=True)["detail"]
     assert detail["not_compacted"].startswith(said)
     assert [str(copy.path) for copy in list_backups(settings.backup_folder, settings.warehouse)] == [detail["backup"]]
@@ -161,15 +164,10 @@ def test_a_night_goes_on_without_a_compaction_that_fails(settings, monkeypatch, 
         maintain(settings)
 
 
-def test_a_compaction_that_finds_damage_is_no_warning(settings, monkeypatch):
-    monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
+def test_a_compaction_that_finds_damage_is_no_warning(settings_with_free_blocks, monkeypatch):
     monkeypatch.setattr(maintain_module, "compact", Mock(side_effect=duckdb.IOException("Corrupt database file")))
-    settings = settings.model_copy(update={"compact_free_share": 1e-9})
-    with connect(settings.warehouse) as connection:
-        connection.execute("create table ml.x as select repeat('x', 999) || i as t from range(9000) as t (i)")
-        connection.execute("checkpoint; drop table ml.x")
     with pytest.raises(NextmartError, match=r"(?s)is damaged: Corrupt .*There is no copy"):
-        maintain(settings, at_night=True)
+        maintain(settings_with_free_blocks, at_night=True)
 
 
 def test_each_night_takes_a_copy_and_a_damaged_warehouse_is_said_with_what_to_type(settings):

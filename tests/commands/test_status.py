@@ -42,7 +42,7 @@ def test_a_live_model_is_named_also_if_it_was_never_measured(connection, tmp_pat
         from (select unnest([{metrics}]::varchar[]) as metric)
     """)
     print_status(read_status(connection, Settings(published=tmp_path / "published.duckdb")))
-    assert f"live model: m1 (history before 2026-01-01, {said})" in capsys.readouterr().out
+    assert f"live model: m1 (history before 2026-01-01, {said})\n" in capsys.readouterr().out
 
 
 def test_the_newest_build_is_shown(connection, tmp_path, capsys):

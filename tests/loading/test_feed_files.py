@@ -60,6 +60,13 @@ def test_a_value_of_a_variable_may_be_a_glob_or_a_folder_with_the_signs_of_one(t
     assert Path(found.path) == file
 
 
+@pytest.mark.parametrize("value", ["/shops/k3y", "/shops/k3y/"])
+def test_a_message_names_a_path_below_a_folder_however_the_folder_is_written(monkeypatch, value):
+    monkeypatch.setenv("SHOP", value)
+    said = mask_variable_values(feed("${SHOP}/*.csv"), "can't read /shops/k3y/1.csv below /shops/k3y")
+    assert said == "can't read ${SHOP}/1.csv below ${SHOP}"
+
+
 ACTIONS = st.tuples(st.sampled_from(["write", "touch", "remove", "load"]), st.sampled_from("abc"), st.integers(0, 3))
 
 

@@ -110,6 +110,10 @@ def test_dbt_reads_the_settings_of_the_folder_in_which_it_was_started(folder, mo
         ("postgres", "${SHOP_TEXT}", "host=db", {"password": SECRET}),
         ("postgres", "postgresql://u:${SHOP_PASSWORD}@db/shop", "",
          {"uri": "postgresql://u:it%27s%20a%20%5C%20s3cret@db/shop"}),
+        ("postgres", "host=db password=${SHOP_PASSWORD} sslpassword=${SHOP_PASSWORD}", "",
+         {"uri": r"host=db password='it\'s a \\ s3cret' sslpassword='it\'s a \\ s3cret'"}),
+        ("ducklake", "postgres:dbname=lake sslpassword=${SHOP_PASSWORD}", "ducklake:postgres:",
+         {"uri": r"dbname=lake sslpassword='it\'s a \\ s3cret'"}),
         ("mysql", "host=db passwd=${SHOP_PASSWORD}", "host=db", {"password": SECRET}),
         ("mysql", "host=db database=${SHOP_NAME}", "host=db database=\"${SHOP_PASSWORD} of x\"", {}),
         ("ducklake", "postgres:dbname=lake password=${SHOP_PASSWORD}", "ducklake:postgres:dbname=lake",
@@ -162,6 +166,7 @@ def test_a_text_that_is_written_is_read_back(parameters):
         ("mysql", r"host='a \"b\" c\\d' user=u", r"""Unknown server host 'a "b" c\d'"""),
         ("mysql", "host=127.0.0.1 port=1 user=u passwd=${SHOP_PASSWORD}", "Can't connect to server"),
         ("postgres", "host=127.0.0.1 hots=a password=${SHOP_PASSWORD}", 'invalid connection option "hots"'),
+        ("postgres", "host=127.0.0.1 port=1 user=u sslpassword=${SHOP_PASSWORD}", "Connection refused"),
         ("postgres", "host=${NOT_SET}", "the environment variable NOT_SET, which is not set"),
     ],
 )

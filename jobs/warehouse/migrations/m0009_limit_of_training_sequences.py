@@ -1,6 +1,6 @@
 """Lets ``ml.models`` say to how many sequences the training of a model was limited.
 
-Models of before have learnt from all training sequences.
+Models from before this migration have learnt from all training sequences: their limit is null.
 """
 
 import duckdb
