@@ -48,7 +48,7 @@ def write_parquet(published_file: Path, folder: Path, *, may_keep_previous_files
     try:
         count = _write_version(published_file, version)
     except BaseException:
-        shutil.rmtree(version, ignore_errors=True)  # else what was written would take up a full disk
+        shutil.rmtree(version, ignore_errors=True)  # what was written so far is of no use, and the disk may be full
         raise
     link = folder / f".{CURRENT_LINK_NAME}.unfinished"
     link.unlink(missing_ok=True)
