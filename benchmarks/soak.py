@@ -4,9 +4,9 @@ The shop is that of :mod:`benchmarks.chaos`, with the same numbers of visitors, 
 tables and publication are checked as in the campaign there. The benchmark compares the shop's last week with the week
 around its tenth night: the CPU time of the commands. A machine can change its speed within the hour that a year takes.
 So the early week is simulated once more, in a young shop with the same events, whose nights take turns with the last
-nights of the year. It also compares the size of the warehouse, and of each other file of nextmart, after the last night
-and after the tenth. A night of the last week may take at most 1.3 times as long as one of the early week, and the
-warehouse may have at most 1.5 times its size then.
+nights of the year. The benchmark also compares the size of the warehouse, and of each other file of nextmart, after the
+last night and after the tenth. A night of the last week may take at most 1.3 times as long as one of the early week,
+and the warehouse may have at most 1.5 times the size that it had after the tenth night.
 Run: ``python -m benchmarks.soak``; it ends with exit code 1 if a limit is exceeded.
 """
 
@@ -94,7 +94,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.nights <= LAST_EARLY_NIGHT:
         parser.error(
-            f"--nights: at least {LAST_EARLY_NIGHT + 1}, since the last night is compared with night {EARLY_NIGHT}"
+            f"--nights: at least {LAST_EARLY_NIGHT + 1}, because the last week is compared with the week "
+            f"around night {EARLY_NIGHT}"
         )
     folder = options.folder or Path(tempfile.mkdtemp(prefix="soak-"))
     folder.mkdir(parents=True, exist_ok=True)

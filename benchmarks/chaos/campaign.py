@@ -150,7 +150,7 @@ class Campaign:
             self.night_count_at_last_comparison = night.number + 1
 
     def compare_with_full_refresh(self) -> None:
-        """Compare the warehouse with a copy of it after a full refresh, which runs on with the clock of the night.
+        """Compare the warehouse with a copy of it after a full refresh, which keeps the clock of the night's end.
 
         If that clock was ahead, or jumped, the night trained models at a time that is still in the future for the right
         clock, and a refresh with the right clock would train them again.

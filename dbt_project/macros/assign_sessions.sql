@@ -45,8 +45,8 @@ events_in_visits as (
 
 events_with_visit_piece_numbers as (
     -- a visit is divided twice: into pieces of max_session_minutes, and into pieces of max_session_events; an event's
-    -- two numbers, which count from 0, say in which pieces the event lies. A number of minutes may have a fraction, and
-    -- // doesn't round if one side has one, so the limit is a whole number of microseconds
+    -- two numbers, which count from 0, say in which pieces the event lies. max_session_minutes may have a fraction, and
+    -- // rounds down only if both of its sides are whole numbers. So both are in microseconds
     select
         *,
         {{ microseconds_between('visit_started_at', 'event_at') }}

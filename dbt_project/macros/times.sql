@@ -20,7 +20,7 @@
     {%- set zone = "' +([+-][0-9:]+|[Zz])$', '\\1'" -%}
     {%- set zoned = "regexp_replace(regexp_replace(replace(" ~ column ~ ", ',', '.'), " ~ zone ~
         "), '^([^:]+:[0-9]{2})([+-][0-9:]+|[Zz])$', '\\1:00\\2')" -%}
-    {%- set has_ambiguous_zone = "regexp_matches(" ~ column ~ ", '(?i) [a-z]{3,4}$')"
+    {%- set has_zone_abbreviation = "regexp_matches(" ~ column ~ ", '(?i) [a-z]{3,4}$')"
         ~ " and not regexp_matches(" ~ column ~ ", '(?i)(utc|gmt)$')" -%}
     {%- set integer = "try_cast(split_part(" ~ column ~ ", '.', 1) as bigint)" -%}
     {%- set number = "try_cast(" ~ column ~ " as double)" -%}
@@ -31,7 +31,7 @@
             then try_cast(replace({{ column }}, ',', '.') as timestamp) at time zone 'UTC'
         when regexp_full_match({{ column }}, '[0-9]{4}[-/][0-9].*') then
             case
-                when {{ has_ambiguous_zone }} then null
+                when {{ has_zone_abbreviation }} then null
                 else try_cast({{ zoned }} as timestamptz)
             end
         when regexp_full_match({{ column }}, '(19|20)[0-9]{6}([.]0*)?')

@@ -4,8 +4,9 @@
 {# The log-likelihood ratio of a table of two by two counts: twice the sum of count * ln(count / expected), where the
    expected count is row total * column total / total (T. Dunning, Accurate Methods for the Statistics of Surprise and
    Coincidence, Computational Linguistics 19, 1993). 0 means no connection. By chance alone, 5 % of tables have a ratio
-   above 3.8, and 0.1 % one above 10.8. The ratio is never below 0, but the sum, whose digits are limited, can be.
-   `joint_count` is the count in the first row and the first column. All arguments are whole numbers. #}
+   above 3.8, and 0.1 % one above 10.8. The exact ratio is never below 0. The computed sum can be a little below 0,
+   because its digits are limited; the result is 0 then. `joint_count` is the count in the first row and the first
+   column. All arguments are whole numbers. #}
 {% macro log_likelihood_ratio(joint_count, row_total, column_total, total) -%}
     greatest(0.0, 2 * (
         {{ likelihood_term(joint_count, row_total, column_total, total) }}

@@ -24,18 +24,20 @@ from jobs.warehouse.connection import Connection, count_rows, quoted_name
 RANDOM_FUNCTIONS = frozenset({"random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "setseed"})
 """SQL functions that rules must not call: their values differ each time, so a list could not be made again."""
 
-CLOCK_NAMES = frozenset(
+CLOCK_FUNCTIONS = frozenset(
     {
-        *("now", "current_timestamp", "get_current_timestamp", "transaction_timestamp"),
-        *("localtimestamp", "current_localtimestamp"),
-        *("current_time", "get_current_time", "localtime", "current_localtime"),
+        *("now", "get_current_timestamp", "transaction_timestamp", "current_localtimestamp"),
+        *("get_current_time", "current_localtime"),
     }
 )
-"""SQL functions of the present time that rules must not call, whether DuckDB takes them with parentheses or without.
+"""SQL functions of the present time that rules must not call.
 
 dbt's tests evaluate each rule again, some minutes after the lists were filled. A rule that reads the clock may then say
 something else, and the build stops. The present date may be read, because it changes only at midnight.
 """
+
+CLOCK_WORDS = frozenset({"current_timestamp", "localtimestamp", "current_time", "localtime"})
+"""Words without parentheses by which SQL names the present time; rules must not use them either."""
 
 IO_ADVICE = "A rule reads the columns of items and visitors, and tables of the warehouse."
 
@@ -269,10 +271,10 @@ def _parse_rule(connection: Connection, setting_name: str, sql: str) -> dict[str
             raise UsageError(
                 f"{setting_name}: {name}() gives another value each time, so that lists could not be made again"
             )
-        clock_name = name or ".".join(node.get("column_names", [])).lower()
-        if node.get("class") in ("FUNCTION", "COLUMN_REF") and clock_name in CLOCK_NAMES:
+        word = ".".join(node.get("column_names", [])).lower()
+        if (node.get("class") == "FUNCTION" and name in CLOCK_FUNCTIONS) or word in CLOCK_WORDS:
             raise UsageError(
-                f"{setting_name}: {clock_name} gives another value when the build tests the lists, some minutes later. "
+                f"{setting_name}: {name or word} gives another value when the build tests the lists, minutes later. "
                 "Write first_seen_days or last_seen_days, or current_date"
             )
         if node.get("class") == "WINDOW":

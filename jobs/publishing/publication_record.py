@@ -143,7 +143,7 @@ def record_publication_if_missing(connection: Connection, published_file: Path) 
 def _after_all_recorded(connection: Connection, change_row: dict[str, Any]) -> dict[str, Any]:
     """Return the row of an unrecorded publication, with a number and time after those of all recorded publications.
 
-    They are the publication's own, unless another file has been published since then.
+    The publication keeps its own number and time, unless another file has been published since then.
     """
     number, newest_time = next_publication_number(connection), _newest_publication_time(connection)
     is_newest = newest_time is None or change_row["decided_at"] > newest_time

@@ -92,8 +92,9 @@ def outcomes_section(frames: Frames) -> Section:
         )
     else:
         sentences.append(
-            "The share of places of live or shown lists that such an event followed. For the 95 % intervals a visitor "
-            "counts as one place, because places of one visitor are not independent; so they are rather too wide."
+            "The share of places of live or shown lists that were followed by the event. In the 95 % intervals, a "
+            "visitor counts as one place, because places of one visitor are not independent. So these intervals are "
+            "too wide rather than too narrow."
         )
         sentences.append(
             "The lists of two models went to different visitors, or on different days. So these rates don't tell which "

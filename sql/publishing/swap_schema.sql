@@ -59,7 +59,8 @@ begin
         );
     end loop;
 
-    -- default rights on tables that are made later belong to a schema too
+    -- Default rights on tables that are made later belong to a schema too. Those that belong to another role follow only
+    -- if this user has that role's rights: from version 16 on, PostgreSQL refuses the change to mere members of the role
     for granted_right in
         select
             pg_get_userbyid(defaults.defaclrole) as role_name,
@@ -68,7 +69,7 @@ begin
             case when acl.is_grantable then ' with grant option' else '' end as grant_option
         from pg_catalog.pg_default_acl as defaults cross join aclexplode(defaults.defaclacl) as acl
         where defaults.defaclnamespace = live_id and defaults.defaclobjtype = 'r'
-            and pg_has_role(defaults.defaclrole, 'member')
+            and pg_has_role(defaults.defaclrole, 'usage')
     loop
         execute format(
             'alter default privileges for role %I in schema %I grant %s on tables to %s%s',

@@ -1,6 +1,6 @@
 -- The outcomes by day of the lists of each model and arm, all ranks together: how many places were followed by an
--- event, with Wilson's interval of the rate. A visitor counts as one place for the interval, because what a visitor does
--- with the places of a list is not independent. The number of visitors is that of the rank with most visitors
+-- event, with Wilson's interval of the rate. A visitor counts as one place for the interval, because the places of one
+-- visitor are not independent. The number of visitors is that of the rank with the most visitors
 with daily_counts as (
     select
         day, placement, case when arm = 'control' then 'control: ' else '' end || model as lists, event_type, evidence,

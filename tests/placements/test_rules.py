@@ -44,6 +44,7 @@ def shop(tmp_path_factory):
             {"visitors": "visitor_id in (select 'a' where now() > timestamptz '2026-01-01')"},
             "visitors: now gives another value .* Write first_seen_days or last_seen_days, or current_date",
         ),
+        ({"items": "now < 3"}, "items: there is no column or attribute 'now'"),
         ({"items": "updated_at::date > current_date - 30000"}, None),
         ({"items": "count(*) > 1"}, "items: a rule judges one item by itself"),
         ({"items": "row_number() over () < 9"}, "items: a rule judges one item by itself"),

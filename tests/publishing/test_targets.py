@@ -116,6 +116,14 @@ def test_a_numbered_folder_of_others_stays(published, tmp_path):
     assert (other / "notes.txt").exists()
 
 
+def test_a_hidden_file_of_a_file_manager_keeps_no_earlier_publication(published, tmp_path):
+    folder = tmp_path / "files"
+    copy_to_targets(published, folder_target(folder))
+    (folder / "current" / ".DS_Store").touch()
+    copy_to_targets(published, folder_target(folder), may_keep_previous_files=False)
+    assert [path.name for path in (folder / "versions").iterdir()] == ["000002"]
+
+
 def test_another_file_gets_the_same_bytes_and_replaces_only_publications(published, tmp_path):
     mirror, foreign = tmp_path / "mirror.duckdb", tmp_path / "shop.duckdb"
     with duckdb.connect(str(foreign)) as connection:

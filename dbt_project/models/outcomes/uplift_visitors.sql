@@ -9,7 +9,7 @@ times_of_control_lists as (
 ),
 
 times_of_control_lists_with_pauses as (
-    -- is_after_pause: before the list, the placement had no list of the control for some time
+    -- is_after_pause: just before these lists became live, the placement had no live list of the control
     select
         *,
         live_from > max(live_until) over (

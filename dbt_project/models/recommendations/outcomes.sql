@@ -29,8 +29,8 @@ select
     followed,
     events,
     followed / cast(places as double) as rate,
-    -- the interval always holds the rate, but not to the last digit: if all of 15 places were followed, the upper end is
-    -- computed as a little less than 1
+    -- Wilson's interval contains the rate, but its ends are rounded: if all of 15 places were followed, the upper end
+    -- is computed as a little less than 1. So an end that lies on the wrong side of the rate is replaced by the rate
     greatest(0.0, least(rate, {{ wilson_bound('followed', 'places', '-') }})) as rate_low,
     least(1.0, greatest(rate, {{ wilson_bound('followed', 'places', '+') }})) as rate_high,
     -- the revenue is null if there are events, but none of their items has a price

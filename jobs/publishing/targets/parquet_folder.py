@@ -48,7 +48,7 @@ def write_parquet(published_file: Path, folder: Path, *, may_keep_previous_files
     try:
         count = _write_version(published_file, version)
     except BaseException:
-        shutil.rmtree(version, ignore_errors=True)  # else what was written would take up a full disk
+        shutil.rmtree(version, ignore_errors=True)  # what was written so far is of no use, and the disk may be full
         raise
     link = folder / f".{CURRENT_LINK_NAME}.unfinished"
     link.unlink(missing_ok=True)
@@ -79,11 +79,16 @@ def _name_of_present_version(current: Path) -> str:
 
 
 def _version_folders(versions: Path) -> list[Path]:
-    """Return the folders of publications: they are named by a number, and hold nothing but Parquet files."""
+    """Return the folders of publications: they are named by a number, and hold nothing but Parquet files.
+
+    Hidden files don't count: file managers and network file systems leave them in any folder.
+    """
     return [
         path
         for path in versions.iterdir()
-        if path.name.isdecimal() and path.is_dir() and all(file.suffix == ".parquet" for file in path.iterdir())
+        if path.name.isdecimal()
+        and path.is_dir()
+        and all(file.suffix == ".parquet" or file.name.startswith(".") for file in path.iterdir())
     ]
 
 

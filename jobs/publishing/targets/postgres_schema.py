@@ -37,7 +37,7 @@ REPLACE_NULL_BYTES: Final = "set pg_null_byte_replacement = '\N{REPLACEMENT CHAR
 SEARCHED_COLUMNS: Final = ("visitor_id", "item_id")
 """Columns by which people look up rows; each of them gets an index in every table that has the column."""
 MAX_INDEXED_BYTES: Final = 2000
-"""The longest id, in bytes, whose rows are copied: PostgreSQL refuses an index over an id that is not much longer."""
+"""The longest id, in bytes, whose rows are copied: all columns of an index of PostgreSQL have at most 2,704 a row."""
 
 
 def write_postgres(published_file: Path, target: PublishTarget, setting_name: str) -> int:
