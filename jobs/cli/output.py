@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import duckdb
 
 from jobs.progress import print_result, say
-from jobs.warehouse.damage import damage_advice
+from jobs.warehouse.error_advice import error_advice
 
 
 def print_outcome(summary: dict[str, Any], text: str, as_json: bool) -> None:
@@ -43,11 +43,11 @@ def wants_json() -> bool:
 
 
 def print_error_and_exit(error: Exception, exit_code: int, *, with_traceback: bool = False) -> NoReturn:
-    """Print an error's message, with advice if the warehouse is damaged, and end the process."""
+    """Print an error's message, with advice if DuckDB found damage or too little memory, and end the process."""
     if with_traceback or os.environ.get("NEXTMART_DEBUG"):
         say("".join(traceback.format_exception(error)))
     message = f"{type(error).__name__}: {error}" if with_traceback else str(error)
-    message += damage_advice(message) if isinstance(error, duckdb.Error) else ""
+    message += error_advice(message) if isinstance(error, duckdb.Error) else ""
     print_message_and_exit(message, exit_code)
 
 

@@ -22,7 +22,7 @@ from jobs.warehouse.backups import (
 )
 from jobs.warehouse.compaction import compact, is_worth_compacting, read_file_size
 from jobs.warehouse.connection import Connection, connect, prepare_warehouse
-from jobs.warehouse.damage import damage_advice
+from jobs.warehouse.error_advice import damage_advice
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.retention import Retention, delete_old_rows
 

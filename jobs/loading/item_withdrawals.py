@@ -110,8 +110,8 @@ class ItemWithdrawal:
         if unlisted and self.unreadable_row_count + rows_without_id:
             say(
                 f"WARN: items: none of the {unlisted:,} items that the complete feed lacks is withdrawn, because rows "
-                f"of the feed may list them: {self.unreadable_row_count:,} can't be read, and {rows_without_id:,} have no "
-                "item_id. Mend those rows, and load the feed again."
+                f"of the feed may list them: {self.unreadable_row_count:,} can't be read, and {rows_without_id:,} have "
+                "no item_id. Mend those rows, and load the feed again."
             )
             return 0
         names = [name for name in TABLE_COLUMNS["items"] if name != "available"]

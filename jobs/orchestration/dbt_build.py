@@ -16,7 +16,7 @@ from jobs.orchestration.dbt_events import BuildProgress
 from jobs.orchestration.dbt_failures import failure_texts, fatal_error_text
 from jobs.progress import say, stage_line
 from jobs.settings import Settings
-from jobs.warehouse.damage import damage_advice
+from jobs.warehouse.error_advice import error_advice
 from jobs.warehouse.lock import HELD_BY_RUN, warehouse_lock
 
 MAX_SECONDS_TO_END_BUILD = 5.0
@@ -88,7 +88,7 @@ def run_dbt_build(settings: Settings, extra_arguments: tuple[str, ...] = (), *, 
             say(text)
         raise NextmartError(
             "dbt build failed, so nothing was published; the file published before stays. "
-            f"Log: {work_folder / 'logs' / 'dbt.log'}{damage_advice(' '.join(failures))}"
+            f"Log: {work_folder / 'logs' / 'dbt.log'}{error_advice(' '.join(failures))}"
         )
 
 

@@ -10,7 +10,7 @@ import duckdb
 
 from jobs.errors import NextmartError, UsageError
 from jobs.warehouse import sql_functions
-from jobs.warehouse.damage import damage_advice
+from jobs.warehouse.error_advice import damage_advice
 from jobs.warehouse.schema import pending_upgrade_steps
 from jobs.warehouse.waiting import WarehouseWait
 

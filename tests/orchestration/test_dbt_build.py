@@ -107,6 +107,24 @@ def test_a_build_that_another_process_killed_is_told_with_the_signal_and_what_to
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk here that is always full")
+@pytest.mark.parametrize(
+    ("error_of_duckdb", "advice"),
+    [
+        ("Out of Memory Error: failed to allocate data of size 16.0 MiB", "then type the same command again"),
+        ("IO Error: Corrupt database file: computed checksum", "`nextmart restore`"),
+    ],
+    ids=["memory", "damage"],
+)
+def test_a_model_that_fails_for_want_of_memory_or_by_damage_names_what_to_type(
+    folder, monkeypatch, error_of_duckdb, advice
+):
+    monkeypatch.setattr(dbt_build, "BUILD_CODE", "import sys; sys.exit(1)")
+    monkeypatch.setattr(dbt_build, "failure_texts", lambda *_: [f"failed: model baskets: {error_of_duckdb}"])
+    with pytest.raises(NextmartError) as error:
+        dbt_build.run_dbt_build(load_settings())
+    assert advice in str(error.value)
+
+
 def test_a_log_that_cant_be_written_is_told_once_and_fails_no_build(folder, monkeypatch, capfd):
     monkeypatch.setattr(dbt_build, "BUILD_CODE", BUILD_WITH_FULL_LOG)
     dbt_build.run_dbt_build(load_settings())

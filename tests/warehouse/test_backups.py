@@ -17,7 +17,7 @@ from jobs.warehouse.backups import (
 )
 from jobs.warehouse.connection import connect
 from jobs.warehouse.contents import open_read_only, read_row_counts_and_hashes
-from jobs.warehouse.damage import damage_advice
+from jobs.warehouse.error_advice import damage_advice
 
 PAGE = 4096
 
