@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jobs.core.arrays import State
+from jobs.core.arrays import Ints, State
 from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.models.hyperparameter_intervals import INTERVALS, Interval
-from jobs.models.scorer import Scorer
+from jobs.models.scorer import Scorer, recommend
 
 
 @dataclass(frozen=True)
@@ -165,3 +165,33 @@ class Model(ABC):
     @abstractmethod
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items of ``catalog``, which may differ from the catalogue used in the fit."""
+
+    def rank_validation_cases(
+        self, validation: Cases, k: int, catalog: Catalog, allow_repeats: bool
+    ) -> tuple[Ints, dict[str, float]]:
+        """Return the lists by which the model is measured on the validation cases that :meth:`fit` got.
+
+        A family whose :meth:`fit` learns from the targets of these cases overrides this method: a case's list must
+        come from what the model has learnt from other cases. Otherwise the model would seem better than it is.
+
+        Parameters
+        ----------
+        validation : Cases
+            The cases that :meth:`fit` got.
+        k : int
+            The length of the lists.
+        catalog : Catalog
+            The catalogue that :meth:`fit` got.
+        allow_repeats : bool
+            As in :class:`FitOptions`.
+
+        Returns
+        -------
+        int32 array (cases, k)
+            Item indices, best first; -1 past the end of a shorter list.
+        name -> float
+            The scorer's fault rates (:meth:`jobs.models.scorer.Scorer.answer_fault_rates`).
+        """
+        scorer = self.scorer(catalog)
+        _, lists = recommend(scorer, validation.inputs, k, allow_repeats=allow_repeats)
+        return lists, scorer.answer_fault_rates()

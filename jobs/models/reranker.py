@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from jobs.core.arrays import Bools, Floats, Ints, State
+from jobs.core.arrays import Bools, Floats, Ints, Longs, State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
@@ -19,9 +19,17 @@ from jobs.models.fusion import SEQUENCES_PER_CHUNK, Fusion, FusionScorer
 from jobs.models.hyperparameter_choice import chosen_parameters_from_state, chosen_parameters_to_state
 from jobs.models.hyperparameter_intervals import Interval
 from jobs.models.merged_lists import MergedLists, position_scores
-from jobs.models.ranking_trees import RankedCandidates, RankingTrees, choose_tree_count, import_lightgbm, train_trees
+from jobs.models.ranking_trees import (
+    RankedCandidates,
+    RankingTrees,
+    choose_tree_count,
+    fold_of_each_case,
+    import_lightgbm,
+    train_trees,
+    train_trees_without_each_fold,
+)
 from jobs.models.reranker_features import FeatureTable, ItemHistory
-from jobs.models.scorer import Scorer, top_in_chunks
+from jobs.models.scorer import Scorer, recommend, top_in_chunks
 
 CASES_TO_LEARN_FROM: Final = 4000
 """The most validation cases that the trees learn from; it bounds the memory for the features of their candidates."""
@@ -63,6 +71,7 @@ class Reranker(Fusion):
     def __init__(self, hyperparameters: Mapping[str, Any], part_models: Sequence[Model]) -> None:
         super().__init__(hyperparameters, part_models)
         self.trees: RankingTrees | None = None
+        self._trees_without_each_fold: list[RankingTrees | None] = []
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the parts, choose their weights, and train the trees on the validation cases.
@@ -79,20 +88,39 @@ class Reranker(Fusion):
         given = self.given_parameters.get("rounds")
         if not len(validation.targets) or given == 0:
             return
-        count = min(len(validation.targets), CASES_TO_LEARN_FROM)
-        rows = np.linspace(0, len(validation.targets) - 1, count).astype(np.int64)
+        rows = _rows_to_learn_from(len(validation.targets))
         inputs, targets = validation.inputs.take(rows), validation.targets[rows]
         excluded = None if fit_options.allow_repeats else inputs.keep_targets()
         fusion_scorer = self._fusion_scorer(catalog)
         features = FeatureTable(self.item_history, catalog)
         candidates = find_candidates(fusion_scorer, features, inputs, excluded, fusion_scorer.recommendable_mask)
         leaves, learning_rate = self.parameters["leaves"], self.parameters["learning_rate"]
+        most = max(self.values_to_try["rounds"]) if given is None else given
+        trees_without_each_fold = train_trees_without_each_fold(candidates, targets, most, leaves, learning_rate)
         if given is None:
             self.chosen_parameters["rounds"] = choose_tree_count(
-                candidates, targets, self.values_to_try["rounds"], leaves, learning_rate
+                candidates, targets, self.values_to_try["rounds"], trees_without_each_fold
             )
-        if self.chosen_parameters["rounds"]:
-            self.trees = train_trees(candidates, targets, self.chosen_parameters["rounds"], leaves, learning_rate)
+        if count := self.chosen_parameters["rounds"]:
+            self.trees = train_trees(candidates, targets, count, leaves, learning_rate)
+            self._trees_without_each_fold = [trees and trees.first(count) for trees in trees_without_each_fold]
+
+    def rank_validation_cases(
+        self, validation: Cases, k: int, catalog: Catalog, allow_repeats: bool
+    ) -> tuple[Ints, dict[str, float]]:
+        """Return lists for the cases of each fold by trees that have learnt from the cases of the other folds alone."""
+        if self.trees is None:
+            return super().rank_validation_cases(validation, k, catalog, allow_repeats)
+        rows = _rows_to_learn_from(len(validation.targets))
+        place_among_rows = np.searchsorted(rows, np.arange(len(validation.targets)), side="right") - 1
+        fold_of_case = fold_of_each_case(len(rows))[place_among_rows]
+        fusion_scorer, features = self._fusion_scorer(catalog), FeatureTable(self.item_history, catalog)
+        lists = np.full((len(validation.targets), k), -1, np.int32)
+        for fold, trees in enumerate(self._trees_without_each_fold):
+            of_fold = fold_of_case == fold
+            scorer = RerankerScorer(fusion_scorer, features, trees) if trees else fusion_scorer
+            _, lists[of_fold] = recommend(scorer, validation.inputs.take(of_fold), k, allow_repeats=allow_repeats)
+        return lists, {}
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> Self:
         """Return a new reranker: parts and counts are fitted again on all sequences, the weights and trees are kept."""
@@ -157,6 +185,11 @@ class RerankerScorer(Scorer):
     def reason_items(self, sequences: Sequences, recommended_items: Ints, allowed_mask: Bools | None = None) -> Ints:
         """Return the fusion's reasons: that of the part which contributes most to an item's score in the fusion."""
         return self._fusion_scorer.reason_items(sequences, recommended_items, allowed_mask)
+
+
+def _rows_to_learn_from(case_count: int) -> Longs:
+    """Return the rows of the validation cases that the trees learn from, ascending: int64 array (rows,)."""
+    return np.linspace(0, case_count - 1, min(case_count, CASES_TO_LEARN_FROM)).astype(np.int64)
 
 
 def find_candidates(
