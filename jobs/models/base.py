@@ -133,7 +133,8 @@ class Model(ABC):
 
         The model is not trained on ``validation``. These cases only serve to choose: when to stop training, the values
         of the hyper-parameters in ``parameters_to_choose``, or the weights of a fusion's parts. Without validation
-        cases ``chosen_parameters`` keeps its values.
+        cases ``chosen_parameters`` keeps its values. The reranker alone learns from the cases' targets; so it overrides
+        :meth:`rank_validation_cases`.
         """
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Model":

@@ -14,6 +14,7 @@ from jobs.core.arrays import Bools, Floats, Ints, Longs, State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
+from jobs.errors import UsageError
 from jobs.models.base import FitOptions, Model
 from jobs.models.fusion import SEQUENCES_PER_CHUNK, Fusion, FusionScorer
 from jobs.models.hyperparameter_choice import chosen_parameters_from_state, chosen_parameters_to_state
@@ -34,9 +35,12 @@ from jobs.models.scorer import Scorer, recommend, top_in_chunks
 CASES_TO_LEARN_FROM: Final = 4000
 """The most validation cases that the trees learn from; it bounds the memory for the features of their candidates."""
 
+MOST_CANDIDATES: Final = 10_000
+"""The most candidates of one case that LightGBM's LambdaRank takes."""
 
 RANK_CONSTANT: Final = 10
-"""The constant of the places in the parts' lists as features, where the fusion merges scores. Any constant will do."""
+"""The constant of the position scores by rank that are features, if the fusion merges scores and so has no constant. Its
+value does not matter, because trees only compare position scores."""
 
 
 class Reranker(Fusion):
@@ -56,6 +60,11 @@ class Reranker(Fusion):
         Factor of what each tree adds.
 
     The others are described at :class:`jobs.models.fusion.Fusion`.
+
+    Raises
+    ------
+    UsageError
+        If the parts' lists may have more than ``MOST_CANDIDATES`` items together, or as :class:`Fusion` says.
     """
 
     family = "reranker"
@@ -70,6 +79,12 @@ class Reranker(Fusion):
 
     def __init__(self, hyperparameters: Mapping[str, Any], part_models: Sequence[Model]) -> None:
         super().__init__(hyperparameters, part_models)
+        depth = self.parameters["depth"]
+        if depth * len(self.part_models) > MOST_CANDIDATES:
+            raise UsageError(
+                f"reranker's depth = {depth} is too large for {len(self.part_models)} parts: their lists may hold "
+                f"{MOST_CANDIDATES:,} items together, so set at most {MOST_CANDIDATES // len(self.part_models)}"
+            )
         self.trees: RankingTrees | None = None
         self._trees_without_each_fold: list[RankingTrees | None] = []
 

@@ -186,8 +186,9 @@ def test_without_lightgbm_the_error_says_what_is_missing(monkeypatch, error, nam
         ({"parameters": {"sasrec": {}}}, "reranker's parameters name 'sasrec'"),
         ({"rounds": -1}, "at least 0"),
         ({"leaves": 1}, "at least 2"),
+        ({"depth": 5001}, "depth = 5001 is too large for 2 parts: .* 10,000 items together, so set at most 5000"),
     ],
 )
 def test_an_impossible_reranker_is_refused_with_its_cause(parameters, said):
     with pytest.raises(UsageError, match=said):
-        make_model("reranker", parameters)
+        make_model("reranker", {**PARTS, **parameters})
