@@ -13,6 +13,7 @@ import numpy as np
 from jobs.core.arrays import Doubles, Floats, Ints, Longs, State
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
+from jobs.models.session_vectors import unit_item_vectors
 
 NEWEST_SHARES: Final = (1.0, 0.5, 0.1, 0.02)
 """Popularity is counted in these shares of the training sequences: the newest ones."""
@@ -104,8 +105,7 @@ class FeatureTable:
 
     def __init__(self, item_history: ItemHistory, catalog: Catalog) -> None:
         self._item_values = item_history.values_for_catalog(catalog)
-        lengths = np.linalg.norm(catalog.embeddings, axis=1, keepdims=True)
-        self._unit_vectors = catalog.embeddings / np.where(lengths > 0, lengths, 1)
+        self._unit_vectors = unit_item_vectors(catalog, None)
         self._has_embedding = catalog.has_embedding_mask
         self._categories = np.full(len(catalog), -1)
         if len(catalog.categories):
