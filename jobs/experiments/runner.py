@@ -129,9 +129,9 @@ def plan_runs(
                 "cases": cases_hash,
                 "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
                 "schema_version": MODEL_FORMAT_VERSION,
-                # the hash of a run without a limit is that of before there were limits
+                # a run without a limit keeps the hash that it had before there were limits
                 **({"training_sequences": training_sequences} if training_sequences else {}),
-                # the hash of a recipe that reads no prices stays as it is
+                # a run of a model that reads no prices keeps its hash when prices change
                 **({"prices": hash_of_prices} if model.uses_prices else {}),
             }
             run = ExperimentRun(

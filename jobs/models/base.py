@@ -73,8 +73,8 @@ class Model(ABC):
     ------
     UsageError
         If a given hyper-parameter is unknown in the family or its value is not allowed
-        (:meth:`require_valid_hyperparameter`), if two hyper-parameters contradict each other, or if the given ones are
-        no mapping, as a part of a fusion may have them in the settings.
+        (:meth:`require_valid_hyperparameter`), if two hyper-parameters contradict each other, or if
+        ``hyperparameters`` is no mapping: in the settings of a fusion, anything can stand for a part's parameters.
     """
 
     family: ClassVar[str]

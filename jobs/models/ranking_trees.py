@@ -25,8 +25,9 @@ STANDARD_ERRORS: Final = 2.0
 several numbers of trees would often win by luck on few cases, and a list that was good would be spoilt."""
 
 FEWEST_CASES: Final = 200
-"""Fewer cases with their target among the candidates are too few to choose a number of trees. On a sample of UCI Online
-Retail that had fewer, trees that beat the known order by two standard errors made the lists of test cases no better."""
+"""The fewest cases with their target among the candidates by which a number of trees is chosen. A sample of UCI Online
+Retail had fewer. There, trees that beat the known order by two standard errors made the lists of test cases no
+better."""
 
 TRAINING: Final = {
     "objective": "lambdarank",
@@ -75,7 +76,7 @@ class RankedCandidates:
     features : float32 array (pairs, features)
         NaN where a number is not known.
     rising_count : int
-        So many of the first features never lower a score: a larger number is a better sign.
+        The number of features, the first ones, of which a larger value never lowers a score.
     starting_scores : float64 array (pairs,)
         The scores of the order that is known.
     """
@@ -86,7 +87,7 @@ class RankedCandidates:
     starting_scores: Doubles
 
     def keep(self, is_kept: Bools) -> "RankedCandidates":
-        """Keep some pairs: bool array (pairs,)."""
+        """Return the pairs for which ``is_kept``, a bool array (pairs,), is True."""
         return RankedCandidates(
             self.pairs.keep(is_kept), self.features[is_kept], self.rising_count, self.starting_scores[is_kept]
         )

@@ -1,8 +1,8 @@
 """Reranker: a fusion whose merged list is put in a new order by trees that learn from what the validation cases chose.
 
 The second of two stages: the parts find candidates, and trees look at more than the places in the parts' lists
-(:mod:`jobs.models.reranker_features`). The trees start from the fusion's order (:mod:`jobs.models.ranking_trees`), so
-that where they find nothing that holds for other cases too, the reranker is the fusion.
+(:mod:`jobs.models.reranker_features`). The trees start from the fusion's order (:mod:`jobs.models.ranking_trees`). If
+they find nothing that holds for other cases too, there are no trees, and the reranker is the fusion.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,8 +39,8 @@ MOST_CANDIDATES: Final = 10_000
 """The most candidates of one case that LightGBM's LambdaRank takes."""
 
 RANK_CONSTANT: Final = 10
-"""The constant of the position scores by rank that are features, if the fusion merges scores and so has no constant. Its
-value does not matter, because trees only compare position scores."""
+"""The constant of the position scores by rank among the features, if the fusion merges scores and so has no constant.
+Any value will do, because trees only compare position scores."""
 
 
 class Reranker(Fusion):
@@ -217,8 +217,9 @@ def find_candidates(
     """Return the items of the fusion's merged list of each sequence, with their features.
 
     The features are, for each part, the position scores by rank and by score (:func:`position_scores`); the score in
-    the fusion, alone and divided by the best of the list; and the number of parts that list the item. None of these
-    lowers a score. Those of :meth:`FeatureTable.features_of_pairs` come behind them.
+    the fusion, alone and divided by the best of the list; and the number of parts that list the item. A larger value of
+    these never lowers a score (``RankedCandidates.rising_count``). The features of
+    :meth:`FeatureTable.features_of_pairs` follow.
     """
     lists = fusion_scorer.scored_lists_of_parts(sequences, excluded_items, allowed_mask)
     merges_scores = fusion_scorer.rank_constant is None

@@ -1,8 +1,8 @@
 """The features by which the reranker orders candidates: numbers about an item, a sequence, and what relates the two.
 
 One function computes them when the reranker is trained and when it recommends, so that a number means the same in
-both. What is counted over sequences is counted over the training sequences alone. These hold neither the cases that the
-reranker learns from nor, where the cases are the newest sequences, anything that is later.
+both. What is counted over sequences is counted over the training sequences alone. In the fit that trains the trees,
+these lack the cases that the trees learn from, and also all that is later if the cases are the newest sequences.
 """
 
 from dataclasses import dataclass
@@ -71,7 +71,9 @@ class ItemHistory:
         return cls(np.stack(columns, axis=1).astype(np.float32), catalog)
 
     def values_for_catalog(self, catalog: Catalog) -> Floats:
-        """Return the values of each item of a catalogue; an item that is new since the fit has those of an unseen one.
+        """Return the values of each item of a catalogue.
+
+        An item that is new since the fit has the values of an item that no training sequence holds.
 
         Returns
         -------
