@@ -96,10 +96,10 @@ class Reranker(Fusion):
         UsageError
             If LightGBM, an optional dependency, is not installed.
         """
-        import_lightgbm()  # the parts may take hours to fit: what is missing is said before
+        import_lightgbm()  # what is missing is said before the parts are fitted, which may take hours
         super().fit(train_sequences, validation, catalog, fit_options)
         self.item_history = ItemHistory.from_sequences(train_sequences, catalog)
-        self.trees = None
+        self.trees, self._trees_without_each_fold = None, []
         given = self.given_parameters.get("rounds")
         if not len(validation.targets) or given == 0:
             return
@@ -124,7 +124,7 @@ class Reranker(Fusion):
         self, validation: Cases, k: int, catalog: Catalog, allow_repeats: bool
     ) -> tuple[Ints, dict[str, float]]:
         """Return lists for the cases of each fold by trees that have learnt from the cases of the other folds alone."""
-        if self.trees is None:
+        if not self._trees_without_each_fold:
             return super().rank_validation_cases(validation, k, catalog, allow_repeats)
         rows = _rows_to_learn_from(len(validation.targets))
         place_among_rows = np.searchsorted(rows, np.arange(len(validation.targets)), side="right") - 1
