@@ -59,7 +59,7 @@ class Sequences:
         return self._gather_slices(self.offsets[chosen], self.lengths[chosen])
 
     def newest(self, count: int | None) -> "Sequences":
-        """Return the last ``count`` rows, which are the newest of a training part; all rows if it is None."""
+        """Return the last ``count`` rows, which are the newest of a training part; all rows for None."""
         return self if count is None else self.take(np.arange(max(0, len(self) - count), len(self)))
 
     def keep_last_items(self, count: int | Longs) -> "Sequences":

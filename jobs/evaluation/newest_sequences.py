@@ -47,7 +47,7 @@ class TrainingSequences:
 def read_newest_sequences(
     connection: Connection, settings: Settings, training_part: TrainingRelation, training_sequences: int
 ) -> TrainingSequences:
-    """Read the newest training sequences, and the sequences held out for validation that give a case.
+    """Read the newest training sequences, and the sequences that are held out for validation and give a case.
 
     The rows in memory are at most ``2 * training_sequences + settings.validation_limit``.
 
@@ -113,8 +113,9 @@ def _oldest_held_out_key(
 def _gives_case_sql(dbt_vars: JobVars) -> str:
     """Return the SQL condition that a sequence counts as a validation case.
 
-    As in `validation_split`, each sequence of two items or more counts if every step can be a target. Else one counts
-    if a step after its first can be one: without ``allow_repeats``, the first step of its item that is a target.
+    As in `validation_split`, each sequence of two items or more counts if every step can be a target. Otherwise a
+    sequence counts if a step after its first one can be a target. Without ``allow_repeats``, a step can't be one if an
+    earlier target of the sequence has the same item.
     """
     if not dbt_vars.target_event_types:
         return "true"

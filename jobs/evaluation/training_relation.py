@@ -82,7 +82,7 @@ class TrainingRelation:
     def key_of_newest(self, connection: Connection, number: int) -> SequenceKey:
         """Return the key of the sequence that is the newest for number 1, the second newest for 2, and so on.
 
-        The key for number 0 is higher, and that for a number above the count of sequences lower, than each sequence's.
+        For number 0, the key is higher than that of each sequence; for a number above the count of sequences, lower.
         """
         return _key_of_newest(connection, self.sql, self.parameters, number)
 
@@ -141,8 +141,9 @@ def _key_of_newest(connection: Connection, relation: str, parameters: Mapping[st
 def _read_holdout_cutoff(connection: Connection, test_event_share: float) -> datetime | None:
     """Return what `holdout_cutoff` returns for the whole history; None if it has fewer than two different times.
 
-    The events of each hour are counted, and the events at each time only of the hour in which the share is reached. For
-    the other hours, one time stands for all events: the first, at which the number of events from then on is right.
+    The events of each hour are counted; the events at each time are counted only in the hour in which the share is
+    reached. In every other hour, the hour's first time stands for all its events: the number of events from that time
+    on is the same.
     """
     events = "(select unnest(event_times) as event_time from sessions.sequences)"
     hour_of_event = HOUR_OF.format("event_time")

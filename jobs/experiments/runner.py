@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
+from jobs.core.metrics import case_values_from_ranks, target_ranks
 from jobs.evaluation.measure import CUT_OFFS, measure_lists
 from jobs.experiments import records
 from jobs.experiments.evaluation_data import EvaluationData, hash_arrays
@@ -16,7 +17,7 @@ from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
 from jobs.models.fusion import Fusion
 from jobs.models.registry import FAMILIES, make_model
-from jobs.models.scorer import ndcg_at_20, recommend
+from jobs.models.scorer import recommend
 from jobs.nightly.checkpoints import drop_checkpoints
 from jobs.nightly.model_store import MODEL_FORMAT_VERSION
 from jobs.progress import say
@@ -128,9 +129,9 @@ def plan_runs(
                 "cases": cases_hash,
                 "embeddings": [name, hashes[id(array)]] if model.uses_embeddings else None,
                 "schema_version": MODEL_FORMAT_VERSION,
-                # the hash of a run without a limit is that of before there were limits
+                # a run without a limit keeps the hash that it had before there were limits
                 **({"training_sequences": training_sequences} if training_sequences else {}),
-                # the hash of a recipe that reads no prices stays as it is
+                # a run of a model that reads no prices keeps its hash when prices change
                 **({"prices": hash_of_prices} if model.uses_prices else {}),
             }
             run = ExperimentRun(
@@ -253,9 +254,9 @@ def fit_and_measure(
         evaluation_data.segment_masks,
         scorer.answer_fault_rates(),
     )
-    validation_ndcg = None
-    if len(evaluation_data.validation.targets):
-        validation_ndcg = ndcg_at_20(
-            model.scorer(catalog), evaluation_data.validation, allow_repeats=evaluation_data.allow_repeats
-        )
+    validation_ndcg, validation = None, evaluation_data.validation
+    if len(validation.targets):
+        lists_of_validation, _ = model.rank_validation_cases(validation, 20, catalog, evaluation_data.allow_repeats)
+        ranks = target_ranks(lists_of_validation, validation.targets)
+        validation_ndcg = float(case_values_from_ranks(ranks, "ndcg", 20).mean())
     return model, final, RunOutcome(measurement, fitted_at - started_at, recommended_at - fitted_at, validation_ndcg)

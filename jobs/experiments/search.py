@@ -131,6 +131,7 @@ def _make_search_run(
     ]
     arrays += [array for fold in folds for array in fold.arrays_to_hash()]
     arrays += [evaluation_data.catalog.embeddings] if model.uses_embeddings else []
+    arrays += [evaluation_data.catalog.prices] if model.uses_prices else []
     recipe = [
         family,
         model.parameters,

@@ -34,8 +34,8 @@ class ModelEntry(SpecTable):
     embedding_model : str, optional
         One of the dbt var ``embedding_models``; by default the one that the warehouse serves.
     training_sequences : list of int
-        Numbers of sequences to learn from, the newest first; each number is a model, whose label has it. By default the
-        model learns from as many as the setting ``training_sequences`` allows.
+        Numbers of sequences to learn from, the newest ones. Each number is a model of its own, with the number in its
+        label. By default the model learns from as many sequences as the setting ``training_sequences`` allows.
     item_text_template : list of str, optional
         A template of item texts, written like the dbt var ``item_text_template``; by default the warehouse's texts are
         used. The experiment buys the vectors of other texts.
@@ -189,8 +189,9 @@ class ExperimentSpec(SpecTable):
     def starting_variant(self, family: str) -> ModelVariant:
         """Return the model with which a search for a family's parameters starts.
 
-        It has the parameters of the family's first ``[[models]]`` entry in the file, without the entry's grid. If the
-        family has no entry, all parameters have their defaults. The search replaces some of the parameters.
+        It has the parameters of the family's first ``[[models]]`` entry in the file, without the entry's ``grid`` and
+        ``training_sequences``. If the family has no entry, all parameters have their defaults. The search replaces some
+        of the parameters.
         """
         return next(
             (entry.make_variant({}) for entry in self.models if entry.family == family),

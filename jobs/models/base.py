@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jobs.core.arrays import State
+from jobs.core.arrays import Ints, State
 from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError, nearest_name_hint
 from jobs.models.hyperparameter_intervals import INTERVALS, Interval
-from jobs.models.scorer import Scorer
+from jobs.models.scorer import Scorer, recommend
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Model(ABC):
     ------
     UsageError
         If a given hyper-parameter is unknown in the family or its value is not allowed
-        (:meth:`require_valid_hyperparameter`), if two hyper-parameters contradict each other, or if the given ones are
-        no mapping, as a part of a fusion may have them in the settings.
+        (:meth:`require_valid_hyperparameter`), if two hyper-parameters contradict each other, or if
+        ``hyperparameters`` is no mapping: in the settings of a fusion, anything can stand for a part's parameters.
     """
 
     family: ClassVar[str]
@@ -133,7 +133,8 @@ class Model(ABC):
 
         The model is not trained on ``validation``. These cases only serve to choose: when to stop training, the values
         of the hyper-parameters in ``parameters_to_choose``, or the weights of a fusion's parts. Without validation
-        cases ``chosen_parameters`` keeps its values.
+        cases ``chosen_parameters`` keeps its values. The reranker alone learns from the cases' targets; so it overrides
+        :meth:`rank_validation_cases`.
         """
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> "Model":
@@ -165,3 +166,33 @@ class Model(ABC):
     @abstractmethod
     def scorer(self, catalog: Catalog) -> Scorer:
         """Return a scorer of the items of ``catalog``, which may differ from the catalogue used in the fit."""
+
+    def rank_validation_cases(
+        self, validation: Cases, k: int, catalog: Catalog, allow_repeats: bool
+    ) -> tuple[Ints, dict[str, float]]:
+        """Return the lists by which the model is measured on the validation cases that :meth:`fit` got.
+
+        A family whose :meth:`fit` learns from the targets of these cases overrides this method: a case's list must
+        come from what the model has learnt from other cases. Otherwise the model would seem better than it is.
+
+        Parameters
+        ----------
+        validation : Cases
+            The cases that :meth:`fit` got.
+        k : int
+            The length of the lists.
+        catalog : Catalog
+            The catalogue that :meth:`fit` got.
+        allow_repeats : bool
+            As in :class:`FitOptions`.
+
+        Returns
+        -------
+        int32 array (cases, k)
+            Item indices, best first; -1 past the end of a shorter list.
+        name -> float
+            The scorer's fault rates (:meth:`jobs.models.scorer.Scorer.answer_fault_rates`).
+        """
+        scorer = self.scorer(catalog)
+        _, lists = recommend(scorer, validation.inputs, k, allow_repeats=allow_repeats)
+        return lists, scorer.answer_fault_rates()

@@ -21,16 +21,16 @@ RECENCY_FACTORS: Final = (0.0, 0.5, 1.0)
 
 
 def beats_by_more_than_chance(case_scores: Doubles, other_case_scores: Doubles, standard_errors: float = 1.0) -> bool:
-    """Tell whether ``case_scores`` are higher on average, by more than a standard error of the mean difference.
+    """Tell whether ``case_scores`` are higher on average, by more than some standard errors of the mean difference.
 
-    One standard error suffices, instead of the usual two, because a wrong choice between near scores costs little.
+    By default one suffices, instead of the usual two, because a wrong choice between near scores costs little.
 
     Parameters
     ----------
     case_scores, other_case_scores : float64 array (cases,)
         The scores of two models on the same cases.
     standard_errors : float
-        How many standard errors the mean difference has to be above.
+        The number of standard errors that the mean difference has to exceed.
     """
     differences = case_scores - other_case_scores
     count = len(differences)

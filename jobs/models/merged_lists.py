@@ -15,7 +15,8 @@ from jobs.core.arrays import Bools, Doubles, Floats, Ints, Longs
 from jobs.core.metrics import case_values_from_ranks
 from jobs.models.scorer import validation_list_length
 
-WEIGHT_STEPS = 10  # the weights tried for a part are multiples of 1 / WEIGHT_STEPS, or of more for many parts
+WEIGHT_STEPS = 10
+"""The weights tried for a part are multiples of 1 / ``WEIGHT_STEPS``; for many parts, of a larger fraction."""
 
 MOST_TRIED_WEIGHTS = 10_000
 """The most combinations of weights that are tried. Tenths of 7 parts have 8,008, but those of 13 parts have 646,646,
@@ -57,7 +58,7 @@ class MergedLists:
         return cls(distinct >> 32, distinct & 0xFFFFFFFF, part_scores)
 
     def keep(self, is_kept: Bools) -> "MergedLists":
-        """Keep some pairs: bool array (pairs,)."""
+        """Return the pairs for which ``is_kept``, a bool array (pairs,), is True."""
         return MergedLists(self.row_numbers[is_kept], self.items[is_kept], self.part_scores[is_kept])
 
     def top(self, part_weights: Doubles, row_count: int, k: int) -> tuple[Floats, Ints]:
@@ -78,7 +79,9 @@ class MergedLists:
         return self.top_by_scores(self.weighted_sums(part_weights), row_count, k)
 
     def weighted_sums(self, part_weights: Doubles) -> Floats:
-        """Return each pair's weighted sum of part scores, float32 (pairs,); -inf for what only parts of weight 0 list.
+        """Return each pair's weighted sum of part scores, float32 array (pairs,).
+
+        The sum is -inf for a pair that only parts of weight 0 list.
 
         Parameters
         ----------

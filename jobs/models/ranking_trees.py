@@ -25,8 +25,9 @@ STANDARD_ERRORS: Final = 2.0
 several numbers of trees would often win by luck on few cases, and a list that was good would be spoilt."""
 
 FEWEST_CASES: Final = 200
-"""Fewer cases with their target among the candidates are too few to choose a number of trees. On a sample of UCI Online
-Retail that had fewer, trees that beat the known order by two standard errors made the lists of test cases no better."""
+"""The fewest cases with their target among the candidates by which a number of trees is chosen. A sample of UCI Online
+Retail had fewer. There, trees that beat the known order by two standard errors made the lists of test cases no
+better."""
 
 TRAINING: Final = {
     "objective": "lambdarank",
@@ -75,7 +76,7 @@ class RankedCandidates:
     features : float32 array (pairs, features)
         NaN where a number is not known.
     rising_count : int
-        So many of the first features never lower a score: a larger number is a better sign.
+        The number of features, the first ones, of which a larger value never lowers a score.
     starting_scores : float64 array (pairs,)
         The scores of the order that is known.
     """
@@ -86,7 +87,7 @@ class RankedCandidates:
     starting_scores: Doubles
 
     def keep(self, is_kept: Bools) -> "RankedCandidates":
-        """Keep some pairs: bool array (pairs,)."""
+        """Return the pairs for which ``is_kept``, a bool array (pairs,), is True."""
         return RankedCandidates(
             self.pairs.keep(is_kept), self.features[is_kept], self.rising_count, self.starting_scores[is_kept]
         )
@@ -102,17 +103,15 @@ class RankingTrees:
     def _booster(self) -> Any:
         return import_lightgbm().Booster(model_str=self.text)
 
-    def scores(self, candidates: RankedCandidates, tree_count: int | None = None) -> Floats:
-        """Return the starting scores and what the trees add to them: float32 array (pairs,).
+    def first(self, tree_count: int) -> "RankingTrees":
+        """Return the first trees alone: those of a training that makes ``tree_count`` trees, at least 1."""
+        return RankingTrees(self._booster.model_to_string(num_iteration=tree_count))
 
-        Parameters
-        ----------
-        tree_count : int, optional
-            How many trees count, the first ones; by default all.
-        """
+    def scores(self, candidates: RankedCandidates) -> Floats:
+        """Return each pair's starting score plus what the trees add to it: float32 array (pairs,)."""
         scores = candidates.starting_scores
         if len(scores):
-            scores = scores + self._booster.predict(candidates.features, num_iteration=tree_count, raw_score=True)
+            scores = scores + self._booster.predict(candidates.features, raw_score=True)
         return np.asarray(scores, np.float32)
 
 
@@ -152,15 +151,43 @@ def train_trees(
     return RankingTrees(lightgbm.train(given, data, tree_count).model_to_string())
 
 
+def fold_of_each_case(case_count: int) -> Longs:
+    """Return the number of each case's fold, from 0 to ``FOLDS`` - 1: int64 array (cases,).
+
+    The folds are runs of neighbouring cases, which come in the order of ``sequence_id``.
+    """
+    return np.arange(case_count) * FOLDS // max(case_count, 1)
+
+
+def train_trees_without_each_fold(
+    candidates: RankedCandidates, targets: Longs, tree_count: int, leaves: int, learning_rate: float
+) -> list[RankingTrees | None]:
+    """Return trees for the cases of each fold, which have learnt from the cases of the other folds alone.
+
+    Returns
+    -------
+    list of RankingTrees or None
+        By the number of the fold (:func:`fold_of_each_case`); None if no other case has its target listed.
+    """
+    listed = candidates.keep(_is_of_case_with_listed_target(candidates.pairs, targets))
+    fold_of_pair = fold_of_each_case(len(targets))[listed.pairs.row_numbers]
+    return [
+        train_trees(listed.keep(fold_of_pair != fold), targets, tree_count, leaves, learning_rate)
+        for fold in range(FOLDS)
+    ]
+
+
 def choose_tree_count(
-    candidates: RankedCandidates, targets: Longs, counts_to_try: Sequence[int], leaves: int, learning_rate: float
+    candidates: RankedCandidates,
+    targets: Longs,
+    counts_to_try: Sequence[int],
+    trees_without_each_fold: Sequence[RankingTrees | None],
 ) -> int:
     """Return the number of trees, by cross-fitting: each case is ranked by trees that were trained on other cases.
 
     It is the number with the best mean nDCG (:func:`jobs.models.scorer.validation_list_length` says at which depth) if
     that beats the known order by more than ``STANDARD_ERRORS``, else 0, which keeps the known order. It is 0 too where
-    fewer than ``FEWEST_CASES`` cases have their target among the candidates. The folds are runs of neighbouring cases,
-    which come in the order of ``sequence_id``.
+    fewer than ``FEWEST_CASES`` cases have their target among the candidates.
 
     Parameters
     ----------
@@ -168,21 +195,20 @@ def choose_tree_count(
         The item that came next in each case.
     counts_to_try : sequence of int
         Numbers of trees; 0 is among them.
-    leaves, learning_rate
-        As in :func:`train_trees`.
+    trees_without_each_fold : sequence of RankingTrees or None
+        As many trees of each fold as the largest number to try (:func:`train_trees_without_each_fold`).
     """
     depth = validation_list_length(len(targets))
     listed = candidates.keep(_is_of_case_with_listed_target(candidates.pairs, targets))
     if len(np.unique(listed.pairs.row_numbers)) < FEWEST_CASES:
         return 0
-    fold_of_pair = listed.pairs.row_numbers * FOLDS // len(targets)
+    fold_of_pair = fold_of_each_case(len(targets))[listed.pairs.row_numbers]
     scores = {count: listed.starting_scores.astype(np.float32) for count in counts_to_try}
-    for fold in np.unique(fold_of_pair):
+    for fold, trees in enumerate(trees_without_each_fold):
         held_out = listed.keep(fold_of_pair == fold)
-        trees = train_trees(listed.keep(fold_of_pair != fold), targets, max(counts_to_try), leaves, learning_rate)
         for count in counts_to_try:
             if trees and count:
-                scores[count][fold_of_pair == fold] = trees.scores(held_out, count)
+                scores[count][fold_of_pair == fold] = trees.first(count).scores(held_out)
     ndcgs = {count: case_ndcgs_by_scores(listed.pairs, scores[count], targets, depth) for count in counts_to_try}
     best = max(counts_to_try, key=lambda count: float(ndcgs[count].mean()))
     return best if beats_by_more_than_chance(ndcgs[best], ndcgs[0], STANDARD_ERRORS) else 0

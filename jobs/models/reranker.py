@@ -1,8 +1,8 @@
 """Reranker: a fusion whose merged list is put in a new order by trees that learn from what the validation cases chose.
 
 The second of two stages: the parts find candidates, and trees look at more than the places in the parts' lists
-(:mod:`jobs.models.reranker_features`). The trees start from the fusion's order (:mod:`jobs.models.ranking_trees`), so
-that where they find nothing that holds for other cases too, the reranker is the fusion.
+(:mod:`jobs.models.reranker_features`). The trees start from the fusion's order (:mod:`jobs.models.ranking_trees`). If
+they find nothing that holds for other cases too, there are no trees, and the reranker is the fusion.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,25 +10,37 @@ from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 
-from jobs.core.arrays import Bools, Floats, Ints, State
+from jobs.core.arrays import Bools, Floats, Ints, Longs, State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
+from jobs.errors import UsageError
 from jobs.models.base import FitOptions, Model
 from jobs.models.fusion import SEQUENCES_PER_CHUNK, Fusion, FusionScorer
 from jobs.models.hyperparameter_choice import chosen_parameters_from_state, chosen_parameters_to_state
 from jobs.models.hyperparameter_intervals import Interval
 from jobs.models.merged_lists import MergedLists, position_scores
-from jobs.models.ranking_trees import RankedCandidates, RankingTrees, choose_tree_count, import_lightgbm, train_trees
+from jobs.models.ranking_trees import (
+    RankedCandidates,
+    RankingTrees,
+    choose_tree_count,
+    fold_of_each_case,
+    import_lightgbm,
+    train_trees,
+    train_trees_without_each_fold,
+)
 from jobs.models.reranker_features import FeatureTable, ItemHistory
-from jobs.models.scorer import Scorer, top_in_chunks
+from jobs.models.scorer import Scorer, recommend, top_in_chunks
 
 CASES_TO_LEARN_FROM: Final = 4000
 """The most validation cases that the trees learn from; it bounds the memory for the features of their candidates."""
 
+MOST_CANDIDATES: Final = 10_000
+"""The most candidates of one case that LightGBM's LambdaRank takes."""
 
 RANK_CONSTANT: Final = 10
-"""The constant of the places in the parts' lists as features, where the fusion merges scores. Any constant will do."""
+"""The constant of the position scores by rank among the features, if the fusion merges scores and so has no constant.
+Any value will do, because trees only compare position scores."""
 
 
 class Reranker(Fusion):
@@ -48,6 +60,11 @@ class Reranker(Fusion):
         Factor of what each tree adds.
 
     The others are described at :class:`jobs.models.fusion.Fusion`.
+
+    Raises
+    ------
+    UsageError
+        If the parts' lists may have more than ``MOST_CANDIDATES`` items together, or as :class:`Fusion` says.
     """
 
     family = "reranker"
@@ -62,7 +79,14 @@ class Reranker(Fusion):
 
     def __init__(self, hyperparameters: Mapping[str, Any], part_models: Sequence[Model]) -> None:
         super().__init__(hyperparameters, part_models)
+        depth = self.parameters["depth"]
+        if depth * len(self.part_models) > MOST_CANDIDATES:
+            raise UsageError(
+                f"reranker's depth = {depth} is too large for {len(self.part_models)} parts: their lists may hold "
+                f"{MOST_CANDIDATES:,} items together, so set at most {MOST_CANDIDATES // len(self.part_models)}"
+            )
         self.trees: RankingTrees | None = None
+        self._trees_without_each_fold: list[RankingTrees | None] = []
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the parts, choose their weights, and train the trees on the validation cases.
@@ -72,27 +96,46 @@ class Reranker(Fusion):
         UsageError
             If LightGBM, an optional dependency, is not installed.
         """
-        import_lightgbm()  # the parts may take hours to fit: what is missing is said before
+        import_lightgbm()  # what is missing is said before the parts are fitted, which may take hours
         super().fit(train_sequences, validation, catalog, fit_options)
         self.item_history = ItemHistory.from_sequences(train_sequences, catalog)
-        self.trees = None
+        self.trees, self._trees_without_each_fold = None, []
         given = self.given_parameters.get("rounds")
         if not len(validation.targets) or given == 0:
             return
-        count = min(len(validation.targets), CASES_TO_LEARN_FROM)
-        rows = np.linspace(0, len(validation.targets) - 1, count).astype(np.int64)
+        rows = _rows_to_learn_from(len(validation.targets))
         inputs, targets = validation.inputs.take(rows), validation.targets[rows]
         excluded = None if fit_options.allow_repeats else inputs.keep_targets()
         fusion_scorer = self._fusion_scorer(catalog)
         features = FeatureTable(self.item_history, catalog)
         candidates = find_candidates(fusion_scorer, features, inputs, excluded, fusion_scorer.recommendable_mask)
         leaves, learning_rate = self.parameters["leaves"], self.parameters["learning_rate"]
+        most = max(self.values_to_try["rounds"]) if given is None else given
+        trees_without_each_fold = train_trees_without_each_fold(candidates, targets, most, leaves, learning_rate)
         if given is None:
             self.chosen_parameters["rounds"] = choose_tree_count(
-                candidates, targets, self.values_to_try["rounds"], leaves, learning_rate
+                candidates, targets, self.values_to_try["rounds"], trees_without_each_fold
             )
-        if self.chosen_parameters["rounds"]:
-            self.trees = train_trees(candidates, targets, self.chosen_parameters["rounds"], leaves, learning_rate)
+        if count := self.chosen_parameters["rounds"]:
+            self.trees = train_trees(candidates, targets, count, leaves, learning_rate)
+            self._trees_without_each_fold = [trees and trees.first(count) for trees in trees_without_each_fold]
+
+    def rank_validation_cases(
+        self, validation: Cases, k: int, catalog: Catalog, allow_repeats: bool
+    ) -> tuple[Ints, dict[str, float]]:
+        """Return lists for the cases of each fold by trees that have learnt from the cases of the other folds alone."""
+        if not self._trees_without_each_fold:
+            return super().rank_validation_cases(validation, k, catalog, allow_repeats)
+        rows = _rows_to_learn_from(len(validation.targets))
+        place_among_rows = np.searchsorted(rows, np.arange(len(validation.targets)), side="right") - 1
+        fold_of_case = fold_of_each_case(len(rows))[place_among_rows]
+        fusion_scorer, features = self._fusion_scorer(catalog), FeatureTable(self.item_history, catalog)
+        lists = np.full((len(validation.targets), k), -1, np.int32)
+        for fold, trees in enumerate(self._trees_without_each_fold):
+            of_fold = fold_of_case == fold
+            scorer = RerankerScorer(fusion_scorer, features, trees) if trees else fusion_scorer
+            _, lists[of_fold] = recommend(scorer, validation.inputs.take(of_fold), k, allow_repeats=allow_repeats)
+        return lists, {}
 
     def refit(self, sequences: Sequences, catalog: Catalog, fit_options: FitOptions) -> Self:
         """Return a new reranker: parts and counts are fitted again on all sequences, the weights and trees are kept."""
@@ -159,6 +202,11 @@ class RerankerScorer(Scorer):
         return self._fusion_scorer.reason_items(sequences, recommended_items, allowed_mask)
 
 
+def _rows_to_learn_from(case_count: int) -> Longs:
+    """Return the rows of the validation cases that the trees learn from, ascending: int64 array (rows,)."""
+    return np.linspace(0, case_count - 1, min(case_count, CASES_TO_LEARN_FROM)).astype(np.int64)
+
+
 def find_candidates(
     fusion_scorer: FusionScorer,
     feature_table: FeatureTable,
@@ -169,8 +217,9 @@ def find_candidates(
     """Return the items of the fusion's merged list of each sequence, with their features.
 
     The features are, for each part, the position scores by rank and by score (:func:`position_scores`); the score in
-    the fusion, alone and divided by the best of the list; and the number of parts that list the item. None of these
-    lowers a score. Those of :meth:`FeatureTable.features_of_pairs` come behind them.
+    the fusion, alone and divided by the best of the list; and the number of parts that list the item. A larger value of
+    these never lowers a score (``RankedCandidates.rising_count``). The features of
+    :meth:`FeatureTable.features_of_pairs` follow.
     """
     lists = fusion_scorer.scored_lists_of_parts(sequences, excluded_items, allowed_mask)
     merges_scores = fusion_scorer.rank_constant is None

@@ -1,8 +1,8 @@
 """The features by which the reranker orders candidates: numbers about an item, a sequence, and what relates the two.
 
 One function computes them when the reranker is trained and when it recommends, so that a number means the same in
-both. What is counted over sequences is counted over the training sequences alone. These hold neither the cases that the
-reranker learns from nor, where the cases are the newest sequences, anything that is later.
+both. What is counted over sequences is counted over the training sequences alone. In the fit that trains the trees,
+these lack the cases that the trees learn from, and also all that is later if the cases are the newest sequences.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 from jobs.core.arrays import Doubles, Floats, Ints, Longs, State
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
+from jobs.models.session_vectors import unit_item_vectors
 
 NEWEST_SHARES: Final = (1.0, 0.5, 0.1, 0.02)
 """Popularity is counted in these shares of the training sequences: the newest ones."""
@@ -70,7 +71,9 @@ class ItemHistory:
         return cls(np.stack(columns, axis=1).astype(np.float32), catalog)
 
     def values_for_catalog(self, catalog: Catalog) -> Floats:
-        """Return the values of each item of a catalogue; an item that is new since the fit has those of an unseen one.
+        """Return the values of each item of a catalogue.
+
+        An item that is new since the fit has the values of an item that no training sequence holds.
 
         Returns
         -------
@@ -104,8 +107,7 @@ class FeatureTable:
 
     def __init__(self, item_history: ItemHistory, catalog: Catalog) -> None:
         self._item_values = item_history.values_for_catalog(catalog)
-        lengths = np.linalg.norm(catalog.embeddings, axis=1, keepdims=True)
-        self._unit_vectors = catalog.embeddings / np.where(lengths > 0, lengths, 1)
+        self._unit_vectors = unit_item_vectors(catalog, None)
         self._has_embedding = catalog.has_embedding_mask
         self._categories = np.full(len(catalog), -1)
         if len(catalog.categories):

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from jobs.evaluation.measure import measure_scorer, store_measurement
 from jobs.language_models.paid_services import PaidServices
-from jobs.nightly.holdout import Holdout, read_holdout
+from jobs.nightly.holdout import read_holdout
 from jobs.nightly.model_store import ModelRow, drop_old_weights, load_model
 from jobs.nightly.promotion import newest_usable_models, promote
 from jobs.settings import Settings
@@ -44,12 +44,12 @@ def _measure_on_test_cases(
     dbt_vars = settings.job_vars()
     catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     paid_services = PaidServices(connection, settings)
-    holdouts: dict[tuple[datetime | None, int | None], Holdout | None] = {}
+    # models with the same hold-out come one after another, so that no earlier hold-out stays in memory
+    rows_by_data: dict[tuple[datetime | None, int | None], list[ModelRow]] = {}
     for model_row in model_rows:
-        learnt_from = (model_row.data_cutoff_at, model_row.training_sequences)
-        if learnt_from not in holdouts:
-            holdouts[learnt_from] = read_holdout(connection, settings, catalog, *learnt_from)
-        holdout = holdouts[learnt_from]
+        rows_by_data.setdefault((model_row.data_cutoff_at, model_row.training_sequences), []).append(model_row)
+    for (data_cutoff_at, training_sequences), rows_of_data in rows_by_data.items():
+        holdout = read_holdout(connection, settings, catalog, data_cutoff_at, training_sequences)
         if holdout is None:  # `nextmart forget` has deleted so much of the history that it can't be split any more
             continue
         indexed = holdout.indexed_split
@@ -57,17 +57,18 @@ def _measure_on_test_cases(
         segment_masks = (
             {} if has_warm_target.all() else {"warm_target": has_warm_target, "cold_target": ~has_warm_target}
         )
-        scorer = load_model(paid_services, model_row).scorer(catalog)
-        measured = measure_scorer(
-            scorer,
-            indexed.test_cases,
-            catalog,
-            indexed.item_counts,
-            segment_masks=segment_masks,
-            allow_repeats=dbt_vars.allow_repeats,
-        )
-        with transaction(connection):
-            split_name = f"{holdout.protocol}/test"
-            store_measurement(connection, model_row.model_version, split_name, holdout.cases_hash, measured)
-        run_record.rows_out += 1
-        run_record.detail[model_row.model_version] = len(indexed.test_cases.targets)
+        for model_row in rows_of_data:
+            scorer = load_model(paid_services, model_row).scorer(catalog)
+            measured = measure_scorer(
+                scorer,
+                indexed.test_cases,
+                catalog,
+                indexed.item_counts,
+                segment_masks=segment_masks,
+                allow_repeats=dbt_vars.allow_repeats,
+            )
+            with transaction(connection):
+                split_name = f"{holdout.protocol}/test"
+                store_measurement(connection, model_row.model_version, split_name, holdout.cases_hash, measured)
+            run_record.rows_out += 1
+            run_record.detail[model_row.model_version] = len(indexed.test_cases.targets)

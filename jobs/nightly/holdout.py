@@ -50,8 +50,9 @@ def read_holdout(
         The date of the protocol ``cutoff`` when the model was trained.
     training_sequences : int or None
         The most sequences that the model could learn from, the newest; None if it has learnt from all. Metrics that
-        need counts, and the segments of warm and cold targets, are about these sequences. With the protocol ``cutoff``,
-        only they and the sequences that ended after the date are read into memory.
+        need counts, and the segments of warm and cold targets, are about these sequences; but with the protocol
+        ``paper`` the whole history is counted (:class:`jobs.evaluation.protocols.IndexedSplit`). With the protocol
+        ``cutoff``, only these sequences and those that ended after the date are read into memory.
     """
     with_targets = bool(settings.job_vars().target_event_types)
     if training_sequences and settings.protocol == "cutoff":

@@ -58,7 +58,7 @@ class ModelRow:
     format_version : int or None
         The ``MODEL_FORMAT_VERSION`` of the weights; None if they were stored before nextmart recorded that version.
     training_sequences : int or None
-        The most sequences that the model could learn from, the newest first; None if it has learnt from all.
+        The most sequences that the model could learn from, the newest ones; None if it has learnt from all.
     is_damaged : bool
         Whether the weights no longer have the hash that was saved with them. False if nobody has looked: hashing takes
         time, so only functions whose description says so look for damage.

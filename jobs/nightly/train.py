@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 import numpy as np
 
-from jobs.evaluation.measure import measure_scorer, store_measurement
+from jobs.evaluation.measure import CUT_OFFS, measure_lists, store_measurement
 from jobs.families import Family
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
@@ -176,12 +176,11 @@ def _fit_and_store(
     model.fit(training_data.older_sequences, training_data.validation_cases, training_data.catalog, first_context)
     models_fitted_on_older_sequences[model.family] = model
     counts = np.bincount(training_data.older_sequences.items, minlength=len(training_data.catalog))
-    measured = measure_scorer(
-        model.scorer(training_data.catalog),
-        training_data.validation_cases,
-        training_data.catalog,
-        counts,
-        allow_repeats=allow_repeats,
+    lists, fault_rates = model.rank_validation_cases(
+        training_data.validation_cases, max(CUT_OFFS), training_data.catalog, allow_repeats
+    )
+    measured = measure_lists(
+        lists, training_data.validation_cases, training_data.catalog, counts, answer_fault_rates=fault_rates
     )
     second_context = FitOptions(settings.seed, checkpoints[1], models_fitted_on_all_sequences, allow_repeats)
     final = model.refit(training_data.all_sequences, training_data.catalog, second_context)

@@ -188,6 +188,15 @@ def test_the_second_fit_is_tested_and_the_first_one_validated(tiny, tmp_path):
     assert tiny.execute("select validation_value from ml.experiment_runs").fetchall() == [(values[0],)]
 
 
+def test_a_family_that_learns_from_validation_targets_is_measured_by_its_own_lists(tiny, tmp_path, monkeypatch):
+    def put_targets_first(model, validation, k, *_):
+        return np.pad(validation.targets[:, None], [(0, 0), (0, k - 1)], constant_values=-1), {}
+
+    monkeypatch.setattr(Popularity, "rank_validation_cases", put_targets_first)
+    conduct(tiny, tmp_path, spec(models=[{"family": "popularity"}], baseline=None))
+    assert tiny.execute("select validation_value from ml.experiment_runs").fetchall() == [(1.0,)]
+
+
 def test_the_leaderboard_knows_none_of_the_models(tiny, tmp_path):
     conduct(tiny, tmp_path, spec(models=[{"family": "popularity"}]))
     assert tiny.execute("select count(*) from ml.model_metrics").fetchone()[0] > 0

@@ -8,6 +8,7 @@ import numpy as np
 import optuna
 import pytest
 import tiny_shop
+from optional_packages import require_lightgbm
 
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments import runner, trials
@@ -96,6 +97,19 @@ def test_what_happens_in_the_test_part_changes_nothing(tiny, tmp_path):
     assert read_evaluation_data(tiny, tiny_shop.settings(tmp_path), "paper").cases_hash != data.cases_hash
     after, _ = find(tiny, tmp_path / "b", spec())
     assert before == after
+
+
+def test_only_a_search_of_a_reranker_is_another_one_after_prices_changed(tiny, tmp_path):
+    require_lightgbm()
+    space = {"reranker": {"leaves": [3]}, "sknn": {"neighbours": [5]}}
+    parts = {"family": "reranker", "parameters": {"parts": ["popularity", "sknn"]}}
+    what = spec(models=[parts], search={"trials": 1, "space": space})
+    for price in (9.5, 12):
+        tiny.execute("update catalog.items set price = $1 where item_id = 'i00'", [price])
+        _, failed = find(tiny, tmp_path, what)
+        assert failed == {}
+    searches = tiny.execute("select model, count(*) from ml.experiment_runs group by all order by all").fetchall()
+    assert searches == [("reranker", 2), ("sknn", 1)]
 
 
 def test_each_fold_is_judged_by_what_came_after_it(tiny, tmp_path, monkeypatch):

@@ -5,7 +5,12 @@ import pytest
 from optional_packages import require_lightgbm
 
 from jobs.models.merged_lists import MergedLists, case_ndcgs_by_scores
-from jobs.models.ranking_trees import RankedCandidates, choose_tree_count, train_trees
+from jobs.models.ranking_trees import (
+    RankedCandidates,
+    choose_tree_count,
+    train_trees,
+    train_trees_without_each_fold,
+)
 
 CANDIDATES = 10
 
@@ -34,17 +39,24 @@ def mean_ndcg(candidates, scores, targets):
     return case_ndcgs_by_scores(candidates.pairs, scores, targets, 20).mean()
 
 
+def choose(candidates, targets, counts, leaves=7, learning_rate=0.1):
+    trees = train_trees_without_each_fold(candidates, targets, max(counts), leaves, learning_rate)
+    return choose_tree_count(candidates, targets, counts, trees)
+
+
 def test_trees_find_the_feature_that_tells_on_cases_that_they_have_not_seen():
     trees = train_trees(*ranked_cases(400, signal=0.8), 20, 7, 0.1)
     candidates, targets = ranked_cases(400, signal=0.8, seed=1)
     known = mean_ndcg(candidates, candidates.starting_scores.astype(np.float32), targets)
     assert mean_ndcg(candidates, trees.scores(candidates), targets) > known + 0.2
-    assert mean_ndcg(candidates, trees.scores(candidates, 1), targets) > known
+    assert mean_ndcg(candidates, trees.first(1).scores(candidates), targets) > known
+    one = train_trees(*ranked_cases(400, signal=0.8), 1, 7, 0.1)
+    np.testing.assert_array_equal(trees.first(1).scores(candidates), one.scores(candidates))
 
 
 def test_many_trees_are_chosen_where_they_help_and_none_where_they_do_not():
-    assert choose_tree_count(*ranked_cases(400, signal=0.8), [0, 5, 20], 7, 0.1) > 0
-    assert choose_tree_count(*ranked_cases(400, signal=0.0), [0, 5, 20], 7, 0.1) == 0
+    assert choose(*ranked_cases(400, signal=0.8), [0, 5, 20]) > 0
+    assert choose(*ranked_cases(400, signal=0.0), [0, 5, 20]) == 0
 
 
 def test_a_case_is_ranked_by_trees_of_other_cases():
@@ -52,14 +64,14 @@ def test_a_case_is_ranked_by_trees_of_other_cases():
     candidates, targets = ranked_cases(200, signal=0.0)
     names = np.arange(len(candidates.features), dtype=np.float32)[:, None]
     naming = RankedCandidates(candidates.pairs, np.repeat(names, 2, axis=1), 0, candidates.starting_scores)
-    assert choose_tree_count(naming, targets, [0, 50], 60, 0.5) == 0
+    assert choose(naming, targets, [0, 50], 60, 0.5) == 0
 
 
 def test_few_cases_choose_no_trees_however_much_they_help():
     candidates, targets = ranked_cases(220, signal=0.8)
-    assert choose_tree_count(candidates, targets, [0, 20], 7, 0.1) == 20
+    assert choose(candidates, targets, [0, 20]) == 20
     targets[:21] = -1  # a case whose target is no candidate does not count
-    assert choose_tree_count(candidates, targets, [0, 20], 7, 0.1) == 0
+    assert choose(candidates, targets, [0, 20]) == 0
 
 
 @pytest.mark.parametrize("rising", [0, 2])
@@ -78,7 +90,7 @@ def test_cases_without_their_target_among_the_candidates_teach_nothing():
     half = candidates.keep(candidates.pairs.row_numbers < 100)
     assert train_trees(candidates, targets, 5, 7, 0.1) == train_trees(half, targets, 5, 7, 0.1)
     assert train_trees(candidates, np.full(200, -1), 5, 7, 0.1) is None
-    assert choose_tree_count(candidates, np.full(200, -1), [0, 5], 7, 0.1) == 0
+    assert choose(candidates, np.full(200, -1), [0, 5]) == 0
 
 
 def test_no_candidates_have_no_scores():

@@ -77,6 +77,23 @@ def test_trees_that_learn_from_random_targets_hit_by_chance_alone():
     assert abs(share - (10 / (ITEMS - tests.inputs.lengths)).mean()) < 0.1
 
 
+@pytest.mark.parametrize("learnt_from", [100, 400])
+def test_validation_cases_are_ranked_by_trees_that_have_not_seen_their_targets(monkeypatch, learnt_from):
+    """No target follows from its input, so that only trees that have seen the targets could rank them high."""
+    monkeypatch.setattr("jobs.models.reranker.CASES_TO_LEARN_FROM", learnt_from)
+    inputs = Sequences.from_lists(walks(400, seed=3, shortest=3, longest=5))
+    # an input has no repeats, but a target may be one of its items
+    validation = Cases(inputs, np.random.default_rng(9).integers(0, ITEMS, 400))
+    options = FitOptions(allow_repeats=True)
+    model = fit_reranker(
+        validation=validation, fit_options=options, rounds=40, leaves=30, learning_rate=0.3, equal_weights=True
+    )
+    lists, _ = model.rank_validation_cases(validation, 10, shop(), allow_repeats=True)
+    assert abs((lists == validation.targets[:, None]).any(axis=1).mean() - 10 / ITEMS) < 0.06
+    _, of_all_trees = recommend(model.scorer(shop()), inputs, 10, allow_repeats=True)
+    assert (of_all_trees == validation.targets[:, None]).any(axis=1).mean() > 10 / ITEMS + 0.1
+
+
 def test_items_are_counted_in_training_sequences_alone():
     train = training()
     model = fit_reranker(train, rounds=5)
@@ -169,8 +186,9 @@ def test_without_lightgbm_the_error_says_what_is_missing(monkeypatch, error, nam
         ({"parameters": {"sasrec": {}}}, "reranker's parameters name 'sasrec'"),
         ({"rounds": -1}, "at least 0"),
         ({"leaves": 1}, "at least 2"),
+        ({"depth": 5001}, "depth = 5001 is too large for 2 parts: .* 10,000 items together, so set at most 5000"),
     ],
 )
 def test_an_impossible_reranker_is_refused_with_its_cause(parameters, said):
     with pytest.raises(UsageError, match=said):
-        make_model("reranker", parameters)
+        make_model("reranker", {**PARTS, **parameters})

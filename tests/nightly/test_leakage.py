@@ -18,6 +18,7 @@ from jobs.evaluation.protocols import split_history
 from jobs.evaluation.splits import cutoff_split
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions
+from jobs.models.popularity import Popularity
 from jobs.models.registry import make_model
 from jobs.models.scorer import recommend
 from jobs.nightly.model_store import load_model, model_to_bytes, newest_model_by_family
@@ -188,6 +189,17 @@ def test_the_validation_part_measures_a_model_without_it_and_what_is_stored_has_
     assert weights[0] != weights[1]
     assert shop.rows("select target_ranks from ml.model_ranks") == [(ranks[0],)]
     assert shop.rows("select weights from ml.models") == [(weights[1],)]
+
+
+def test_a_family_that_learns_from_validation_targets_is_measured_by_its_own_lists(warehouse, tmp_path, monkeypatch):
+    def put_targets_first(model, validation, k, *_):
+        return np.pad(validation.targets[:, None], [(0, 0), (0, k - 1)], constant_values=-1), {}
+
+    monkeypatch.setattr(Popularity, "rank_validation_cases", put_targets_first)
+    shop = warehouse(HISTORY)
+    shop.run("train", settings(["popularity"], tmp_path))
+    [(ranks,)] = shop.rows("select target_ranks from ml.model_ranks")
+    assert set(ranks) == {1}
 
 
 def test_an_item_of_the_test_part_alone_is_in_no_vocabulary_and_in_no_list(warehouse, tmp_path):

@@ -1,6 +1,7 @@
 """The setting `training_sequences`: models learn from the newest sequences alone, and the cases stay the same."""
 
 import json
+import weakref
 
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from jobs.evaluation import newest_sequences
 from jobs.evaluation.protocols import split_history
 from jobs.models.base import FitOptions
 from jobs.models.registry import make_model
-from jobs.nightly import freshness, holdout, training_data
+from jobs.nightly import evaluate, freshness, holdout, training_data
 from jobs.nightly.model_store import model_to_bytes
 from jobs.nightly.training_data import TrainingData
 from jobs.settings import Settings
@@ -24,7 +25,7 @@ PROTOCOLS = ["cutoff", "paper"]
 
 
 def setting(training_sequences: int | None = None, **more) -> Settings:
-    return Settings(models=MODELS, training_sequences=training_sequences, validation_limit=30, **more)
+    return Settings(**{"models": MODELS, "training_sequences": training_sequences, "validation_limit": 30, **more})
 
 
 @pytest.fixture
@@ -103,6 +104,23 @@ def test_the_history_before_the_newest_sequences_is_not_read(tiny, rows_read):
     assert sorted(rows_read) == sorted([rows_read[0], 100, tested])
     assert 100 <= rows_read[0] <= most < len(HISTORY) - tested
     assert len(tiny.rows("select split from ml.model_ranks")) == 4
+
+
+def test_each_hold_out_is_read_once_and_earlier_ones_are_not_kept_in_memory(tiny, monkeypatch):
+    limits = {"popularity": None, "vsknn": 100, "markov": 150, "sknn": 100}
+    for family, limit in limits.items():
+        tiny.run("train", setting(limit, models=[family]))
+    seen, alive = [], []
+
+    def read_and_watch(*arguments):
+        alive.append([reference() is not None for reference in seen])
+        seen.append(weakref.ref(found := holdout.read_holdout(*arguments)))
+        return found
+
+    monkeypatch.setattr(evaluate, "read_holdout", read_and_watch)
+    tiny.run("evaluate", setting(models=[*limits]))
+    assert len(tiny.rows("select split from ml.model_ranks where split = 'cutoff/test'")) == 4
+    assert [before[:-1] for before in alive] == [[], [], [False]]
 
 
 def test_a_limit_above_the_number_of_sequences_changes_no_bit(tiny):
