@@ -14,35 +14,30 @@
 with changed_baskets as (
     -- new baskets, whose pairs are added to the counts, and outdated baskets, whose pairs are subtracted
     {% if is_incremental() -%}
-    select viewed_items, bought_items, case when is_live then 1 else -1 end as count_change
+    select {{ row_id() }} as basket_id, viewed_items, bought_items, case when is_live then 1 else -1 end as count_change
     from {{ ref('baskets') }}
     where is_live <> is_counted
     {%- else -%}
-    select viewed_items, bought_items, 1 as count_change
+    select {{ row_id() }} as basket_id, viewed_items, bought_items, 1 as count_change
     from {{ ref('baskets') }}
     where is_live
     {%- endif %}
 ),
 
 item_id_lists as (
-    select false as is_bought, viewed_items as items, count_change from changed_baskets
+    select basket_id, false as is_bought, viewed_items as items, count_change from changed_baskets
     union all
-    select true as is_bought, bought_items as items, count_change from changed_baskets
-),
-
-numbered_lists as (
-    select row_number() over () as list_number, is_bought, items, count_change
-    from item_id_lists
+    select basket_id, true as is_bought, bought_items as items, count_change from changed_baskets
 ),
 
 listed_item_ids as (
-    select list_number, is_bought, count_change, {{ unnested('items') }} as item_id
-    from numbered_lists
+    select basket_id, is_bought, count_change, {{ unnested('items') }} as item_id
+    from item_id_lists
 ),
 
 listed_item_numbers as (
     select
-        listed_item_ids.list_number,
+        listed_item_ids.basket_id,
         listed_item_ids.is_bought,
         listed_item_ids.count_change,
         coalesce(
@@ -55,7 +50,7 @@ listed_item_numbers as (
 item_number_lists as (
     select is_bought, count_change, {{ ordered_list('item_number', 'item_number') }} as items
     from listed_item_numbers
-    group by list_number, is_bought, count_change
+    group by basket_id, is_bought, count_change
 ),
 
 list_positions as (
