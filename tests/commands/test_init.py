@@ -14,7 +14,7 @@ from test_load import Shell
 
 from jobs.commands.init import make_init_proposal
 from jobs.loading.feed_settings import read_feeds
-from jobs.loading.mapping import column_value_sql
+from jobs.loading.mapping import TABLE_COLUMNS, column_value_sql
 from jobs.loading.presets.all_presets import PRESETS
 from jobs.loading.proposals.common_names import columns_with_names, snake_case_name
 from jobs.loading.proposals.toml_text import toml_value
@@ -383,8 +383,14 @@ def test_hostile_names_and_values_stay_texts(shell, others, name):
     assert all(character.isprintable() for line in text.split("\n") for character in line)
 
 
+# a column with a name of nextmart's own, such as EVENT_ID, is loaded without a map
 @settings(max_examples=50, deadline=None)
-@given(names=st.lists(HOSTILE, min_size=3, max_size=3, unique_by=str.lower))
+@given(
+    names=st.lists(
+        HOSTILE.filter(lambda name: name.lower() not in TABLE_COLUMNS["events"]),
+        min_size=3, max_size=3, unique_by=str.lower,
+    )
+)  # fmt: skip
 def test_any_header_is_mapped_to_exactly_its_columns(names):
     from jobs.loading.proposals.proposal_classes import FeedKeyProposal, FeedProposal
     from jobs.loading.proposals.samples import FileSample
