@@ -44,8 +44,9 @@
     list({{ value }} order by {{ sort_keys }})
 {%- endmacro %}
 
-{# A number that no other row of the same table has, for a query that reads one table. `row_number() over ()` is no
-   substitute: DuckDB 1.5 keeps one state for both halves of a `union all`, and some queries fail by chance. #}
+{# A number that no other row of the same table has. It may change from one query to the next, so don't store it.
+   `row_number() over ()` is no substitute: DuckDB 1.5 computes it with one state for both halves of a `union all`, and
+   some queries fail by chance. #}
 {% macro row_id() -%}
     {{ return(adapter.dispatch('row_id', 'nextmart')()) }}
 {%- endmacro %}

@@ -8,7 +8,7 @@ SIGN_OF_TOO_LITTLE_MEMORY = "Out of Memory Error"
 
 def error_advice(error_text: str) -> str:
     """Return advice to add to an error of DuckDB; an empty text if there is none."""
-    return damage_advice(error_text) or memory_advice(error_text)
+    return damage_advice(error_text) or _memory_advice(error_text)
 
 
 def damage_advice(error_text: str) -> str:
@@ -21,7 +21,7 @@ def damage_advice(error_text: str) -> str:
     )
 
 
-def memory_advice(error_text: str) -> str:
+def _memory_advice(error_text: str) -> str:
     """Return advice to add to an error that means too little memory; an empty text for other errors."""
     if SIGN_OF_TOO_LITTLE_MEMORY not in error_text:
         return ""

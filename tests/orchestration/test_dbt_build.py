@@ -115,9 +115,7 @@ def test_a_build_that_another_process_killed_is_told_with_the_signal_and_what_to
     ],
     ids=["memory", "damage"],
 )
-def test_a_model_that_fails_for_want_of_memory_or_by_damage_names_what_to_type(
-    folder, monkeypatch, error_of_duckdb, advice
-):
+def test_a_build_that_lacks_memory_or_finds_damage_says_what_to_type(folder, monkeypatch, error_of_duckdb, advice):
     monkeypatch.setattr(dbt_build, "BUILD_CODE", "import sys; sys.exit(1)")
     monkeypatch.setattr(dbt_build, "failure_texts", lambda *_: [f"failed: model baskets: {error_of_duckdb}"])
     with pytest.raises(NextmartError) as error:
