@@ -1,7 +1,9 @@
 """dbt's contexts of macros, made with less work: part of ``quick_dbt``.
 
 A context holds all macros of all packages. dbt makes two contexts for each model and each test, and one for each
-statement that its adapter lets a macro write (the columns of a table, a rename).
+statement that its adapter lets a macro write (the columns of a table, a rename). A thread builds one node after the
+other, and never needs the context of an earlier one again, so its contexts share one namespace of macros. A macro is
+made ready to be called once in a context, not for each call.
 """
 
 import threading
@@ -12,6 +14,7 @@ from dbt.adapters.base.impl import BaseAdapter
 from dbt.clients.jinja import MacroGenerator
 from dbt.context.macros import MacroNamespace, MacroNamespaceBuilder
 from dbt.context.manifest import ManifestContext
+from dbt.contracts.graph.nodes import Macro
 
 _original_to_dict = ManifestContext.to_dict
 _original_set_generator = BaseAdapter.set_macro_context_generator
@@ -29,14 +32,60 @@ class _MacroOfContext(MacroGenerator):
 
     __slots__ = ("macro", "shared")
 
-    context = property(lambda generator: generator.shared[0])
-    node = property(lambda generator: generator.shared[1])
-    stack = property(lambda generator: generator.shared[2])
+    context = property(lambda generator: generator.shared.context)
+    node = property(lambda generator: generator.shared.node)
+    stack = property(lambda generator: generator.shared.stack)
+
+    def get_macro(self) -> Callable:
+        functions, name = self.shared.functions, self.macro.unique_id
+        if name not in functions:
+            functions[name] = super().get_macro()
+        return functions[name]
+
+
+class _Shared:
+    """What all macros of a context have in common.
+
+    Attributes
+    ----------
+    context : dict
+        What templates find by name.
+    node : object
+        The model or test that is built, or the macro that the adapter calls.
+    stack : MacroStack
+        The macros whose calls have not returned yet.
+    functions : dict
+        Id of a macro -> its function, once it was called in this context.
+    """
+
+    def belong_to(self, builder: MacroNamespaceBuilder, context: dict[str, Any]) -> None:
+        self.context, self.node, self.stack = context, builder.node, builder.thread_ctx
+        self.functions: dict[str, Callable] = {}
+
+
+_of_thread = threading.local()
+"""The namespace of this thread's nodes, with what it was built from and what its macros share."""
 
 
 def _build_namespace(builder: MacroNamespaceBuilder, macros_by_package: dict, ctx: dict[str, Any]) -> MacroNamespace:
-    """Return the namespace that dbt's method returns, without a call for each macro."""
-    new, shared = MacroGenerator.__new__, (ctx, builder.node, builder.thread_ctx)
+    """Return the namespace that dbt makes; a thread's nodes have one namespace, which changes its context."""
+    if isinstance(builder.node, Macro):  # its context is made in the middle of a node's, which goes on afterwards
+        return _new_namespace(builder, macros_by_package, ctx)[0]
+    packages = (builder.root_package, builder.search_package, builder.internal_package_names_order)
+    macros, packages_before, namespace, shared = getattr(_of_thread, "namespace", (None, None, None, None))
+    if macros is not macros_by_package or packages_before != packages:
+        namespace, shared = _new_namespace(builder, macros_by_package, ctx)
+        _of_thread.namespace = macros_by_package, packages, namespace, shared
+    shared.belong_to(builder, ctx)
+    return namespace
+
+
+def _new_namespace(
+    builder: MacroNamespaceBuilder, macros_by_package: dict, ctx: dict[str, Any]
+) -> tuple[MacroNamespace, _Shared]:
+    """Return a namespace, made without a call for each macro, and what its macros share."""
+    new, shared = MacroGenerator.__new__, _Shared()
+    shared.belong_to(builder, ctx)
     packages: dict[str, dict[str, MacroGenerator]] = {}
     for package, macros in macros_by_package.items():
         packages[package] = generators = {}
@@ -49,7 +98,7 @@ def _build_namespace(builder: MacroNamespaceBuilder, macros_by_package: dict, ct
         internal.update(packages.pop(package, {}))
     own = packages.get(builder.search_package, {})
     root = packages.get(builder.root_package, {}) if builder.root_package != builder.search_package else {}
-    return MacroNamespace(root, own, internal, packages)
+    return MacroNamespace(root, own, internal, packages), shared
 
 
 def merged_macros(namespace: MacroNamespace) -> dict[str, object]:
@@ -72,11 +121,11 @@ def _to_dict(context: ManifestContext) -> dict[str, Any]:
 
 
 def _set_generator(adapter: BaseAdapter, generator: Callable[..., dict[str, Any]]) -> None:
-    """Let an adapter make the context of a macro once in a thread, not for each call."""
+    """Let an adapter make one context in a thread for all macros that it calls, which ask for nothing of their own."""
     contexts = threading.local()
 
     def generate(macro: Any, config: Any, manifest: Any, package: str | None) -> dict[str, Any]:
-        key = (macro.unique_id, id(config), id(manifest), package)
+        key = (id(config), id(manifest), package)
         if key not in vars(contexts):
             vars(contexts)[key] = generator(macro, config, manifest, package)
         return vars(contexts)[key]
