@@ -8,14 +8,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import absent_pandas  # noqa: F401 - once imported, it answers DuckDB
+import duckdb_threads
 import pytest
 
 # the imports of the test files make millions of objects, which stay: to look for garbage takes a fifth of their time
 gc.disable()
 
 # Tests run in several processes at once, which share the cores: threads beside them would only wait for each other.
-# torch and BLAS read this when they are imported, also in the commands that tests start.
+# torch and BLAS read the first when they are imported, also in the commands that tests start; the second is for DuckDB
+# in the tests' processes and in the forks that run commands. Installed commands have all of DuckDB's threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault(duckdb_threads.VARIABLE, "1")
 
 # DuckDB waits for the disk at each commit, which no test needs. Files in memory cost no such time.
 # pyproject.toml has the folders of tests that passed removed, so that less than 2 GB is in use at once.
@@ -101,6 +104,7 @@ def example(tmp_path, real_data):
         environment = {
             **os.environ, "DBT_LOG_LEVEL_FILE": "info", "NEXTMART_DATA": str(real_data(data).parent), **settings,
         }  # fmt: skip
+        del environment[duckdb_threads.VARIABLE]  # large tables are read in parallel, as users' are
 
         def call(*arguments, run=run_warm):
             done = run([*arguments], tmp_path, environment)

@@ -4,6 +4,7 @@
 import absent_pandas
 import catalogue
 import dateutil.relativedelta  # loaded in advance, like packages below: else only when first used
+import duckdb_threads
 import embed_process
 import httpcore2
 import numpy.ma

@@ -4,6 +4,7 @@ import gc
 from importlib import import_module
 
 import absent_pandas  # noqa: F401 - once imported, it answers DuckDB
+import duckdb_threads  # noqa: F401 - once imported, the environment sets the number of threads
 from quick_dbt import make_dbt_quick
 from warm_builds import build_in_advance
 
