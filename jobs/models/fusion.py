@@ -84,6 +84,11 @@ class Fusion(Model):
         """Whether ``fitted_model`` can serve as a part: it has the family and the hyper-parameters of one."""
         return any(_have_same_configuration(part, fitted_model) for part in self.part_models)
 
+    def require_packages(self) -> None:
+        """Raise UsageError if a part needs an optional package that is not installed."""
+        for part in self.part_models:
+            part.require_packages()
+
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit each part, and choose the weights of the parts on the validation cases.
 

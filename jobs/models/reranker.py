@@ -88,6 +88,11 @@ class Reranker(Fusion):
         self.trees: RankingTrees | None = None
         self._trees_without_each_fold: list[RankingTrees | None] = []
 
+    def require_packages(self) -> None:
+        """Raise UsageError if LightGBM, or an optional package of a part, is not installed."""
+        import_lightgbm()
+        super().require_packages()
+
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fit the parts, choose their weights, and train the trees on the validation cases.
 
@@ -96,7 +101,7 @@ class Reranker(Fusion):
         UsageError
             If LightGBM, an optional dependency, is not installed.
         """
-        import_lightgbm()  # what is missing is said before the parts are fitted, which may take hours
+        self.require_packages()  # what is missing is said before the parts are fitted, which may take hours
         super().fit(train_sequences, validation, catalog, fit_options)
         self.item_history = ItemHistory.from_sequences(train_sequences, catalog)
         self.trees, self._trees_without_each_fold = None, []

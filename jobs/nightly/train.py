@@ -56,6 +56,8 @@ def train(connection: Connection, settings: Settings, run_record: JobRun) -> Non
         say(f"the weights of {', '.join(damaged)} are damaged: a new model is trained in their place")
     if not due:
         return
+    for family in sorted(due):  # a missing package is said before other families are trained, which may take hours
+        models[family].require_packages()
     left_out_before = read_left_out_families(connection) if settings.training_minutes else LeftOutFamilies()
     run_record.rows_in, data = _read_training_data(connection, settings, due.keys(), left_out_before)
     if data is None or not len(data.older_sequences.items):

@@ -162,12 +162,16 @@ def test_a_night_goes_on_without_a_compaction_that_fails(settings_with_free_bloc
     assert [str(copy.path) for copy in list_backups(settings.backup_folder, settings.warehouse)] == [detail["backup"]]
     with pytest.raises(type(error)):
         maintain(settings)
+    monkeypatch.undo()
+    monkeypatch.setattr("jobs.warehouse.compaction.SMALLEST_COMPACTED", 0)
+    assert maintain(settings, at_night=True)["detail"]["compacted"], "the next night tries again"
 
 
 def test_a_compaction_that_finds_damage_is_no_warning(settings_with_free_blocks, monkeypatch):
     monkeypatch.setattr(maintain_module, "compact", Mock(side_effect=duckdb.IOException("Corrupt database file")))
-    with pytest.raises(NextmartError, match=r"(?s)is damaged: Corrupt .*There is no copy"):
-        maintain(settings_with_free_blocks, at_night=True)
+    with pytest.raises(NextmartError, match=r"(?s)is damaged: Corrupt .*There is no copy") as raised:
+        maintain_after_publication(settings_with_free_blocks)
+    assert "The next night" not in str(raised.value), "a night can do nothing with a damaged warehouse"
 
 
 def test_each_night_takes_a_copy_and_a_damaged_warehouse_is_said_with_what_to_type(settings):

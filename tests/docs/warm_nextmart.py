@@ -36,8 +36,9 @@ def warm_nextmart_in(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            with Client(listener.address, authkey=KEY) as connection:
-                connection.send(None)
+            if thread.is_alive():  # else it has raised an error, and nobody would answer
+                with Client(listener.address, authkey=KEY) as connection:
+                    connection.send(None)
             thread.join()
 
 

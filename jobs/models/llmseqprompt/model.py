@@ -16,6 +16,7 @@ from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
 from jobs.errors import UsageError
+from jobs.language_models.chat_model_weights import require_lora_package
 from jobs.language_models.language_model import LanguageModel, Sampling
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import FitOptions, Model
@@ -97,6 +98,11 @@ class LLMSeqPrompt(Model):
                 if name not in ASKING_PARAMETERS
             )
         )
+
+    def require_packages(self) -> None:
+        """Raise UsageError if a local language model is to be trained and the package for it is not installed."""
+        if self.parameters["provider"] == "local":
+            require_lora_package()
 
     def fit(self, train_sequences: Sequences, validation: Cases, catalog: Catalog, fit_options: FitOptions) -> None:
         """Fine-tune the language model to answer the names of a sequence's earlier items with the last target's name.
