@@ -65,8 +65,8 @@ class PlacementSettings(BaseModel):
     """SQL conditions like `items` for given ranks: `{ 3 = "first_seen_days <= 14" }` gives rank 3 to the best item for
     which it is true, if there is one."""
     diversity: float = Field(0, ge=0, le=1)
-    """0: best first. Above: each next item is the one with the largest (1 - diversity) * rank score - diversity *
-    (cosine to the nearest item already listed), among the best candidates (maximal marginal relevance)."""
+    """0: best first. Above: each next item is the one with the largest (1 - diversity) * 61 * rank score -
+    diversity * (cosine to the nearest item already listed), among the best candidates (maximal marginal relevance)."""
     k: int | None = Field(None, ge=1, le=MAX_K)
     """Length of the lists; unset: the dbt var `recommendations_per_visitor`."""
     model: Family | None = None
