@@ -133,7 +133,8 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitor_ids:
         )
         published_queries = _queries_of_public_tables(file_connection)
         remaining_queries = published_queries | {
-            table: f"{published_queries[table]} where visitor_id not in (from withdrawn)"
+            # a null would make the condition of every row null: only "not true" keeps the rows of all others
+            table: f"{published_queries[table]} where (visitor_id in (from withdrawn)) is not true"
             for (table,) in file_connection.execute(VISITOR_TABLES).fetchall()
         }
         count = sum(

@@ -426,6 +426,13 @@ def test_withdrawn_visitors_leave_the_published_file_and_nothing_else_does(wareh
     assert strays(target) == []
 
 
+def test_an_unknown_id_among_the_withdrawn_takes_nobody_else_out(warehouse, target):
+    publish_from(warehouse, target)
+    remaining = read(target, "select count(*) from recommendations.visitor_recommendations where visitor_id <> 'v7'")
+    assert withdraw_visitors(warehouse, target, ["v7", None]) == 6
+    assert read(target, "select count(*) from recommendations.visitor_recommendations") == remaining
+
+
 def test_withdrawing_whom_the_file_does_not_show_leaves_it_alone(warehouse, target):
     assert withdraw_visitors(warehouse, target, ["v7"]) == 0
     publish_from(warehouse, target)
