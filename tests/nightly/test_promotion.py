@@ -187,6 +187,24 @@ def test_a_model_that_has_learnt_from_deleted_events_is_followed_by_its_family(t
     assert tiny.live() != due
 
 
+def test_what_has_learnt_from_deleted_events_loses_its_weights_where_its_family_is_no_longer_trained(tiny):
+    tiny.night(setting())
+    [(left,)] = tiny.rows("select model_version from ml.models where model = 'vsknn'")
+    tiny.night(setting(POPULARITY))
+    with_weights = "select model_version from ml.models where weights is not null and model = 'vsknn'"
+    assert tiny.rows(with_weights) == [(left,)], "a setting that is changed back finds the model again"
+    tiny.connection.execute(
+        "insert into ml.deletions "
+        "values ('d', '2026-03-01 12:00:00+00', 'visitor', 2, 1, 1, 1, 0, 0, '2026-01-01', null)"
+    )
+    tiny.run("pin", setting(), model_version=left)
+    tiny.night(setting(POPULARITY))
+    assert tiny.rows(with_weights) == [(left,)], "the pinned model makes the lists"
+    tiny.run("unpin", setting(POPULARITY))
+    tiny.night(setting(POPULARITY))
+    assert tiny.rows(with_weights) == []
+
+
 def test_a_night_of_a_week_later_finds_models_younger_than_a_week(tiny):
     """So the settings' page advises half a day less than whole days."""
     tiny.night(setting(retrain_after_days=7))
