@@ -111,6 +111,9 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     NextmartError
         If a placement's model can't recommend.
     """
+    shows_one_per_variant = any(placement.one_per_variant for placement in settings.placements.values())
+    if not shows_one_per_variant:  # similar items would follow variants that no night finds anew
+        connection.execute("delete from ml.item_variants")
     if not settings.placements and not count_rows(connection, "ml.placement_lists"):
         run_record.status = "unchanged"
         return
@@ -122,7 +125,7 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     popularity = read_popularity(connection, catalog)
     relations = create_rule_relations(connection)
-    if any(placement.one_per_variant for placement in settings.placements.values()):
+    if shows_one_per_variant:
         write_variants(connection, relations, catalog, settings.variant_column, settings.variant_min_cosine)
         relations = create_rule_relations(connection)
     newest = connection.execute("select max(ended_at) from sessions.sessions").fetchone()
