@@ -106,9 +106,9 @@ def promote(connection: Connection, settings: Settings, newest_usable_models: Se
         say(f"the pin of {incumbent.entrant.model_version} is lifted: {incumbent.why_unusable}")
     _apply_and_record_decisions(connection, decisions, is_live_pinned=stays_pinned)
     live = decisions[0]
-    if incumbent and not incumbent.is_pinned and incumbent.why_unusable:
-        say(f"{incumbent.entrant.model_version} can't stay live: {incumbent.why_unusable}")
     if model_row is None or model_row.model_version != live.model_version:
+        if incumbent and not incumbent.is_pinned and incumbent.why_unusable:
+            say(f"{incumbent.entrant.model_version} can't stay live: {incumbent.why_unusable}")
         say(f"the live model is now {live.model_version} ({live.reason})")
     elif stays_pinned:
         _warn_if_learnt_deleted_events(connection, live.model_version)
