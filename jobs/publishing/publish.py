@@ -151,7 +151,7 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitor_ids:
 
 def _require_allowed_published_file(connection: Connection, published_file: Path) -> None:
     """Raise NextmartError if the published file is named like a schema of nextmart, or is the warehouse itself."""
-    if published_file.stem in SCHEMAS:
+    if published_file.stem.lower() in SCHEMAS:
         raise NextmartError(
             f"the published file can't be called '{published_file.name}': that is the name of a schema in it"
         )

@@ -238,7 +238,7 @@ def test_a_reader_keeps_its_file_while_new_readers_get_the_new_one(warehouse, ta
         reader.stdin.close()
 
 
-@pytest.mark.parametrize("name", ["recommendations.duckdb", "ml.duckdb", "raw.db"])
+@pytest.mark.parametrize("name", ["recommendations.duckdb", "ml.duckdb", "raw.db", "Recommendations.duckdb"])
 def test_a_target_named_like_a_schema_is_refused(warehouse, target, name):
     with pytest.raises(NextmartError, match="name of a schema"):
         publish_from(warehouse, target.with_name(name))
