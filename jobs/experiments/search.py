@@ -42,8 +42,9 @@ def search_hyperparameters(
 
     Trials are kept in a file of the work folder. So a search that was killed continues with exactly the trials that it
     would have made. A finished search continues if the experiment file asks for more trials. A trial fails only if its
-    parameters can't be combined. Any other error ends the family's search, and the next call continues it. The
-    objective is the mean nDCG@20 over the folds of the training part (:mod:`jobs.experiments.trials`).
+    parameters can't be combined, or the model can't be fitted with them on this data. Any other error ends the family's
+    search, and the next call continues it. The objective is the mean nDCG@20 over the folds of the training part
+    (:mod:`jobs.experiments.trials`).
 
     Parameters
     ----------

@@ -250,6 +250,23 @@ def test_parameters_that_do_not_go_together_fail_a_trial_alone(tiny, tmp_path):
     assert (best.best_variant.parameters["width"], best.trial_count, failed) == (8, 5, {})
 
 
+def unusable(kind):
+    """Return an experiment in which one of two values of the space can't be used with the tiny shop's data."""
+    if kind == "ease":
+        return spec(search={"trials": 5, "space": {"ease": {"l2": [1e-9, 100.0]}}}), "l2"
+    # all items have the same category
+    models = [{"family": "llmseqsim", "parameters": {"width": 2}}]
+    return spec(models=models, search={"trials": 5, "space": {"llmseqsim": {"reduction": ["lda", "pca"]}}}), "reduction"
+
+
+@pytest.mark.parametrize("kind", ["ease", "llmseqsim"])
+def test_parameters_that_the_data_can_not_take_fail_a_trial_alone(tiny, tmp_path, kind):
+    what, name = unusable(kind)
+    (best,), failed = find(tiny, tmp_path, what)
+    good = what.search.space[kind][name][1]
+    assert (best.best_variant.parameters[name], best.trial_count, failed) == (good, 5, {})
+
+
 @pytest.mark.parametrize("error", [OSError("disk full"), UsageError("over prompt_max_cost")])
 def test_what_no_parameter_causes_leaves_the_trial_to_be_made_again(tiny, tmp_path, monkeypatch, error):
     whole, _ = find(tiny, tmp_path / "whole", spec(3))
