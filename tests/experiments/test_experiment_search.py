@@ -17,6 +17,7 @@ from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.folds import make_folds
 from jobs.experiments.search import SearchResult, parameters_as_toml, search_hyperparameters
 from jobs.experiments.spec import ExperimentSpec, ModelVariant, read_experiment
+from jobs.experiments.vectors import Allowance
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES, make_model
@@ -34,7 +35,10 @@ def spec(trials=2, **changes):
 def find(connection, folder, what):
     settings = tiny_shop.settings(folder)
     return search_hyperparameters(
-        PaidServices(connection, settings), what, read_evaluation_data(connection, settings, what.protocol)
+        PaidServices(connection, settings),
+        what,
+        read_evaluation_data(connection, settings, what.protocol),
+        Allowance(0.0),
     )
 
 
@@ -81,7 +85,9 @@ def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
     assert set(data.catalog.item_ids[data.test_cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
     Watched.seen.clear()
-    best, failed = search_hyperparameters(PaidServices(tiny, settings), spec(2, protocol="cutoff"), data)
+    best, failed = search_hyperparameters(
+        PaidServices(tiny, settings), spec(2, protocol="cutoff"), data, Allowance(0.0)
+    )
     assert (len(best), failed) == (1, {})
     assert len(Watched.seen) > 10
     assert "marker" not in Watched.seen
