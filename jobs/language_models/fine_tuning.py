@@ -6,7 +6,8 @@ Uploaded files, which cost nothing, are found by their file names.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ import openai
 from jobs.errors import NextmartError, redact
 from jobs.language_models.purchases import FAILED_STATUSES, FineTune, PurchaseStore
 from jobs.progress import say
+from jobs.services.errors import ActionNeededError, RequestRefusedError
+from jobs.services.openai_client import translate_openai_errors
 from jobs.services.retrying_client import RetryingClient
 from jobs.warehouse.clock import now
 
@@ -49,6 +52,8 @@ class FineTuning:
     def create_job(self, content_of_subset: Mapping[str, bytes], epochs: int, seed: int) -> tuple[str, str]:
         """Upload the examples and create the fine-tuning job, unless the service has that job already.
 
+        If the service refuses to create the job, the row is recorded as failed.
+
         Parameters
         ----------
         content_of_subset : mapping of str to bytes
@@ -71,14 +76,17 @@ class FineTuning:
                 self._update_row(**{f"{subset}_file_id": file_ids[f"{subset}_file"]})
 
         def find_or_create() -> tuple[str, str]:
-            job = self._find_job() or self.retrying_client.client.fine_tuning.jobs.create(
-                model=self.base_model,
-                method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
-                metadata={METADATA_KEY: self.fine_tune_row.fine_tune_id},
-                suffix="nextmart",
-                seed=seed,
-                **file_ids,
-            )
+            job = self._find_job()
+            if job is None:
+                with self._refusal_recorded():
+                    job = self.retrying_client.client.fine_tuning.jobs.create(
+                        model=self.base_model,
+                        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
+                        metadata={METADATA_KEY: self.fine_tune_row.fine_tune_id},
+                        suffix="nextmart",
+                        seed=seed,
+                        **file_ids,
+                    )
             return str(job.id), str(job.status)
 
         return self.retrying_client.ask(self.base_model, find_or_create)
@@ -116,6 +124,19 @@ class FineTuning:
                 )
             self._update_row(status=status)
             time.sleep(POLL_SECONDS)
+
+    @contextmanager
+    def _refusal_recorded(self) -> Iterator[None]:
+        """Record the fine-tuning as failed if the service refuses to create its job; after other errors it may exist.
+
+        A refusal is an answer, so no job exists. Its training files can be deleted, and the next run may try again.
+        """
+        try:
+            with translate_openai_errors(self.base_model, self.retrying_client.service_name):
+                yield
+        except (RequestRefusedError, ActionNeededError) as error:
+            self._update_row(status="failed", error=redact(str(error)), ended_at=now())
+            raise
 
     def _update_row(self, **changed_columns: Any) -> None:
         self.purchase_store.update_fine_tune(self.fine_tune_row.fine_tune_id, **changed_columns)

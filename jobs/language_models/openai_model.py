@@ -98,10 +98,10 @@ class OpenAIModel(LanguageModel):
             row = row or self._purchase_store.add_fine_tune(recipe_hash, self.base_model, len(examples), tokens)
             self.paid_services.spent_usd += cost
         job_id = row.job_id
-        if job_id is None:
-            job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
-            self._purchase_store.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
         try:
+            if job_id is None:
+                job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
+                self._purchase_store.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
             self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait_for_job(job_id, self._prices.training)
         except NextmartError:
             delete_used_training_files(self._client, self._purchase_store)

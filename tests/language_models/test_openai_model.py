@@ -87,6 +87,34 @@ def test_training_files_of_a_failed_fine_tuning_are_deleted(make_model, fake):
     assert sorted(fake.deleted) == ["file-0", "file-1"]
 
 
+@pytest.mark.parametrize("fault", ["400", "401", "404"])
+def test_a_job_that_is_refused_leaves_no_training_files_and_is_asked_for_again(make_model, fake, warehouse, fault):
+    fake.faults["create"] = [fault]
+    with pytest.raises(ServiceError) as refused:
+        run(make_model())
+    assert sorted(fake.deleted) == ["file-0", "file-1"]
+    query = "select status, error, job_id, training_file_id, ended_at is null from ml.fine_tunes"
+    assert warehouse.execute(query).fetchall() == [("failed", str(refused.value), None, None, False)]
+    assert KEY not in str(refused.value)
+    assert run(make_model()) == WANTED
+    assert [row[3] for row in warehouse.execute(FINE_TUNES).fetchall()] == ["failed", "succeeded"]
+    assert len(fake.jobs) == 1
+
+
+def test_a_search_for_the_job_that_is_refused_keeps_the_fine_tuning_open(make_model, fake, warehouse):
+    """The job may exist: the answer to its creation was lost."""
+    fake.at["create, done"] = lambda: fake.faults.update(jobs=["401"])
+    fake.faults["create"] = ["made, 500"]
+    with pytest.raises(ServiceError, match="OPENAI_API_KEY"):
+        run(make_model())
+    assert warehouse.execute("select status, training_file_id from ml.fine_tunes").fetchall() == [
+        ("preparing", "file-0")
+    ]
+    fake.at.clear()
+    assert run(make_model()) == WANTED
+    assert len(fake.jobs) == 1
+
+
 def test_nothing_is_bought_twice_by_later_runs_and_equal_questions_are_one(make_model, fake):
     first = make_model()
     assert run(first, [*QUESTIONS, QUESTIONS[0]]) == [*WANTED, WANTED[0]]
