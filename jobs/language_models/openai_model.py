@@ -88,6 +88,7 @@ class OpenAIModel(LanguageModel):
         recipe_hash = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
         tokens = self.epochs * sum(map(count_conversation_tokens, examples))
         cost = tokens * self._prices.training / 1e6
+        self._close_earlier_fine_tunes(recipe_hash)
         row = self._purchase_store.find_fine_tune(recipe_hash)
         is_bought = row is not None and (row.job_id is not None or self._fine_tuning(row).job_exists())
         if row is None or not is_bought:
@@ -107,6 +108,21 @@ class OpenAIModel(LanguageModel):
             delete_used_training_files(self._client, self._purchase_store)
             raise
         delete_used_training_files(self._client, self._purchase_store)
+
+    def _close_earlier_fine_tunes(self, recipe_hash: str) -> None:
+        """Record the end of this base model's other fine-tunings that runs were killed in, and delete their files.
+
+        Histories change from night to night, and the examples with them, so such a fine-tuning may never be continued.
+        A failure of the service only gives a warning: the next fine-tuning tries again.
+        """
+        open_rows = self._purchase_store.find_open_fine_tunes(self.base_model, recipe_hash)
+        for row in open_rows:
+            try:
+                self._fine_tuning(row).record_end(self._prices.training)
+            except NextmartError as error:
+                say(f"WARN: an earlier fine-tuning, {row.fine_tune_id}: {error}")
+        if open_rows:
+            delete_used_training_files(self._client, self._purchase_store)
 
     def draw_answers(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Return the fine-tuned model's answers; ask and pay only for questions without recorded answers.
