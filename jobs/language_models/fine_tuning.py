@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import openai
@@ -141,7 +142,7 @@ class FineTuning:
         if job is None:
             # the run may have ended before it recorded the ids of its files
             for subset in ("training", "validation"):
-                file_id = self.retrying_client.ask(self.base_model, lambda subset=subset: self._find_file(subset))
+                file_id = self.retrying_client.ask(self.base_model, partial(self._find_file, subset))
                 self._update_row(**{f"{subset}_file_id": file_id})
             self._update_row(status="lost", error="the service has no job of this fine-tuning", ended_at=now())
         else:
