@@ -16,6 +16,10 @@ class UsageError(NextmartError):
     """An error in an argument or a setting; the command exits with code 2."""
 
 
+class UnusableParametersError(UsageError):
+    """Hyper-parameters with which a model can't be fitted on this data, or that can't be combined."""
+
+
 def nearest_name_hint(name: str, known_names: Iterable[str]) -> str:
     """Return a hint for an unknown name: the known name that is closest in spelling, or else all known names."""
     known_names = sorted(known_names)

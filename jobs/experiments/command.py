@@ -12,7 +12,7 @@ from jobs.experiments.runner import PlannedRun, plan_runs, run_all
 from jobs.experiments.search import parameters_as_toml, search_hyperparameters
 from jobs.experiments.spec import ExperimentSpec
 from jobs.experiments.summaries import FinishedRuns, ModelSummary, summarize_models
-from jobs.experiments.vectors import read_variant_vectors
+from jobs.experiments.vectors import Allowance, read_variant_vectors
 from jobs.language_models.paid_services import PaidServices
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
@@ -37,15 +37,17 @@ def run_experiment(
     report_folder : Path
         The folder of the report and the plot.
     max_cost : float
-        The spending limit, in US dollars, for vectors of item texts that the warehouse lacks.
+        The spending limit, in US dollars, for vectors of item texts that the warehouse lacks: what all models and
+        searches of the experiment may cost together.
     """
     evaluation_data = read_evaluation_data(
         connection, settings, experiment_spec.protocol, experiment_spec.test_limit, experiment_spec.sample
     )
-    vectors = read_variant_vectors(connection, settings, experiment_spec.variants(), evaluation_data.catalog, max_cost)
+    allowance = Allowance(max_cost)
+    vectors = read_variant_vectors(connection, settings, experiment_spec.variants(), evaluation_data.catalog, allowance)
     # searches and runs share one PaidServices object, so that prompt_max_cost limits the sum that both spend
     paid_services = PaidServices(connection, settings)
-    search_results, failed_searches = search_hyperparameters(paid_services, experiment_spec, evaluation_data, max_cost)
+    search_results, failed_searches = search_hyperparameters(paid_services, experiment_spec, evaluation_data, allowance)
     planned_runs = plan_runs(experiment_spec, evaluation_data, vectors)
     run_record.rows_in = len(planned_runs)
     failed_runs = run_all(paid_services, planned_runs, evaluation_data)

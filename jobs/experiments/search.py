@@ -14,7 +14,7 @@ from jobs.experiments.folds import Fold, make_folds
 from jobs.experiments.records import ExperimentRun
 from jobs.experiments.spec import ExperimentSpec, ModelVariant
 from jobs.experiments.trials import finished_trials, import_optuna, measure_trials, open_study
-from jobs.experiments.vectors import read_variant_vectors
+from jobs.experiments.vectors import Allowance, read_variant_vectors
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.registry import make_model
 from jobs.nightly.model_store import MODEL_FORMAT_VERSION
@@ -36,19 +36,23 @@ class SearchResult:
 
 
 def search_hyperparameters(
-    paid_services: PaidServices, experiment_spec: ExperimentSpec, evaluation_data: EvaluationData, max_cost: float = 0.0
+    paid_services: PaidServices,
+    experiment_spec: ExperimentSpec,
+    evaluation_data: EvaluationData,
+    allowance: Allowance,
 ) -> tuple[list[SearchResult], dict[str, str]]:
     """Search for the best hyper-parameters of each family in the table ``[search.space]`` of the experiment file.
 
     Trials are kept in a file of the work folder. So a search that was killed continues with exactly the trials that it
     would have made. A finished search continues if the experiment file asks for more trials. A trial fails only if its
-    parameters can't be combined. Any other error ends the family's search, and the next call continues it. The
-    objective is the mean nDCG@20 over the folds of the training part (:mod:`jobs.experiments.trials`).
+    parameters can't be combined, or the model can't be fitted with them on this data. Any other error ends the family's
+    search, and the next call continues it. The objective is the mean nDCG@20 over the folds of the training part
+    (:mod:`jobs.experiments.trials`).
 
     Parameters
     ----------
-    max_cost : float
-        The spending limit, in US dollars, for vectors of item texts that the warehouse lacks.
+    allowance : Allowance
+        Money for vectors of item texts that the warehouse lacks; their cost is taken off.
 
     Returns
     -------
@@ -73,7 +77,7 @@ def search_hyperparameters(
     for family in experiment_spec.search.space:
         starting_variant = experiment_spec.starting_variant(family)
         name, vectors = read_variant_vectors(
-            connection, settings, [starting_variant], evaluation_data.catalog, max_cost
+            connection, settings, [starting_variant], evaluation_data.catalog, allowance
         )[starting_variant.label]
         data_of_family = replace(evaluation_data, catalog=replace(evaluation_data.catalog, embeddings=vectors))
         search_run = _make_search_run(experiment_spec, starting_variant, name, data_of_family, folds)

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from jobs.errors import NextmartError, UsageError, redact
+from jobs.errors import NextmartError, UnusableParametersError, UsageError, redact
 from jobs.experiments.evaluation_data import EvaluationData
 from jobs.experiments.folds import Fold
 from jobs.experiments.records import ExperimentRun
@@ -106,7 +106,8 @@ def measure_trials(
             study.tell(trial, objective(trial))
         except optuna.TrialPruned:
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        except ValueError as error:  # the trial's parameters can't be combined; after other errors a trial is repeated
+        # the trial's parameters can't be used; after other errors a trial is repeated
+        except (UnusableParametersError, ValueError) as error:
             reason = redact(str(error))
             say(f"search {family}: failed: {reason}")
             trial.set_user_attr("error", reason)
@@ -144,18 +145,18 @@ def _measure_on_fold(
 
     Raises
     ------
-    ValueError
-        If the parameters can't be combined.
+    UnusableParametersError
+        If the parameters can't be combined, or the model can't be fitted with them on this data.
     """
     recipe = json.dumps([search_and_fold_key, hyperparameters], sort_keys=True)
     checkpoint_name = hashlib.sha256(recipe.encode()).hexdigest()[:32]
     checkpoint = paid_services.settings.work_folder / "checkpoints" / f"{checkpoint_name}.safetensors"
     # A UsageError of make_model means that the parameters can't be combined: then this trial fails, and the search
-    # goes on. A UsageError of fit has other reasons, such as spent money, and has to end the search.
+    # goes on. A UsageError of fit may have other reasons, such as spent money, and then has to end the search.
     try:
         model = make_model(family, hyperparameters, paid_services)
     except UsageError as error:
-        raise ValueError(str(error)) from error
+        raise UnusableParametersError(str(error)) from error
     fit_options = FitOptions(seed, checkpoint, allow_repeats=evaluation_data.allow_repeats)
     model.fit(fold.train, fold.validation, evaluation_data.catalog, fit_options)
     value = 0.0

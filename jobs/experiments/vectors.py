@@ -1,5 +1,7 @@
 """Reading the embeddings for an experiment: those that the warehouse serves, or those of other models or texts."""
 
+from dataclasses import dataclass
+
 from jobs.core.arrays import Floats
 from jobs.core.catalog import Catalog
 from jobs.dbt_vars import EmbeddingModel
@@ -38,8 +40,25 @@ SELECT_ITEM_VECTORS = """
 """
 
 
+@dataclass
+class Allowance:
+    """Money for the vectors of an experiment's item texts; all purchases of one experiment share it.
+
+    Attributes
+    ----------
+    left_usd : float
+        What may still be spent, in US dollars; each purchase lowers it.
+    """
+
+    left_usd: float
+
+
 def read_variant_vectors(
-    connection: Connection, settings: Settings, variants: list[ModelVariant], catalog: Catalog, max_cost: float = 0.0
+    connection: Connection,
+    settings: Settings,
+    variants: list[ModelVariant],
+    catalog: Catalog,
+    allowance: Allowance,
 ) -> dict[str, tuple[str, Floats]]:
     """Read the embeddings of each model variant; buy those of item texts that the warehouse lacks.
 
@@ -48,8 +67,8 @@ def read_variant_vectors(
 
     Parameters
     ----------
-    max_cost : float
-        The spending limit, in US dollars, for vectors of item texts that the warehouse lacks.
+    allowance : Allowance
+        Money for vectors of item texts that the warehouse lacks; their cost is taken off.
 
     Returns
     -------
@@ -60,7 +79,7 @@ def read_variant_vectors(
     ------
     NextmartError
         If the warehouse lacks vectors of another embedding model, or vectors of other texts could not be bought for
-        ``max_cost``.
+        what ``allowance`` has left.
     """
     embeddings_by_key: dict[tuple[str, tuple[str, ...] | None], tuple[str, Floats]] = {}
     served_model_name = settings.job_vars().embedding_model
@@ -77,7 +96,7 @@ def read_variant_vectors(
         if variant.item_text_template:
             write_variant_texts(connection, variant.item_text_template)
             vectors = _buy_vectors(
-                connection, settings_of_model, embedding_model, len(catalog), variant.label, max_cost
+                connection, settings_of_model, embedding_model, len(catalog), variant.label, allowance
             )
             embeddings_by_key[key] = f"{name} of {' '.join(variant.item_text_template)}", vectors
         else:
@@ -117,16 +136,22 @@ def _buy_vectors(
     embedding_model: EmbeddingModel,
     catalogue_size: int,
     model_label: str,
-    max_cost: float,
+    allowance: Allowance,
 ) -> Floats:
-    """Embed the texts of ``temp.experiment_texts`` that have no vector yet, and return the vectors of all items."""
+    """Embed the texts of ``temp.experiment_texts`` that have no vector yet, and return the vectors of all items.
+
+    The cost is taken off ``allowance``.
+    """
     if _count_missing_vectors(connection, embedding_model, VARIANT_TEXTS_TABLE):
-        run_job("embed", connection, settings, options=EmbedOptions(max_cost, texts_relation=VARIANT_TEXTS_TABLE))
+        options = EmbedOptions(allowance.left_usd, texts_relation=VARIANT_TEXTS_TABLE)
+        cost = run_job("embed", connection, settings, options=options)["cost"]
+        allowance.left_usd = max(0.0, allowance.left_usd - cost)  # a service may charge more than it was expected to
     if missing := _count_missing_vectors(connection, embedding_model, VARIANT_TEXTS_TABLE):
         raise NextmartError(
             f"model '{model_label}': {missing:,} texts of its item_text_template have no vector of "
             f"{embedding_model.name}; ml.job_runs says why. "
-            "Where they cost money, --max-cost says how much an experiment may spend."
+            "Where they cost money, --max-cost says how much an experiment may spend: "
+            f"${allowance.left_usd:g} of it are left."
         )
     return _read_item_vectors(connection, embedding_model, catalogue_size, VARIANT_TEXTS_TABLE)
 

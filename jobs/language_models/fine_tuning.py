@@ -6,8 +6,10 @@ Uploaded files, which cost nothing, are found by their file names.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import openai
@@ -15,6 +17,8 @@ import openai
 from jobs.errors import NextmartError, redact
 from jobs.language_models.purchases import FAILED_STATUSES, FineTune, PurchaseStore
 from jobs.progress import say
+from jobs.services.errors import ActionNeededError, RequestRefusedError
+from jobs.services.openai_client import translate_openai_errors
 from jobs.services.retrying_client import RetryingClient
 from jobs.warehouse.clock import now
 
@@ -49,6 +53,8 @@ class FineTuning:
     def create_job(self, content_of_subset: Mapping[str, bytes], epochs: int, seed: int) -> tuple[str, str]:
         """Upload the examples and create the fine-tuning job, unless the service has that job already.
 
+        If the service refuses to create the job, the row is recorded as failed.
+
         Parameters
         ----------
         content_of_subset : mapping of str to bytes
@@ -71,14 +77,17 @@ class FineTuning:
                 self._update_row(**{f"{subset}_file_id": file_ids[f"{subset}_file"]})
 
         def find_or_create() -> tuple[str, str]:
-            job = self._find_job() or self.retrying_client.client.fine_tuning.jobs.create(
-                model=self.base_model,
-                method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
-                metadata={METADATA_KEY: self.fine_tune_row.fine_tune_id},
-                suffix="nextmart",
-                seed=seed,
-                **file_ids,
-            )
+            job = self._find_job()
+            if job is None:
+                with self._refusal_recorded():
+                    job = self.retrying_client.client.fine_tuning.jobs.create(
+                        model=self.base_model,
+                        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": epochs}}},
+                        metadata={METADATA_KEY: self.fine_tune_row.fine_tune_id},
+                        suffix="nextmart",
+                        seed=seed,
+                        **file_ids,
+                    )
             return str(job.id), str(job.status)
 
         return self.retrying_client.ask(self.base_model, find_or_create)
@@ -102,20 +111,67 @@ class FineTuning:
             if status != last_status:
                 say(f"llmseqprompt: the fine-tuning {job_id} is {status}")
                 last_status = status
+            self._record_status(job, status, training_price)
             if status == "succeeded":
-                model, tokens = job.fine_tuned_model, job.trained_tokens or self.fine_tune_row.training_tokens
-                cost = tokens * training_price / 1e6
-                self._update_row(status=status, fine_tuned_model=model, tokens=tokens, cost=cost, ended_at=now())
-                return str(model)
+                return str(job.fine_tuned_model)
             if status in FAILED_STATUSES:
-                message = redact((job.error.message if job.error else "") or "the service gives no reason")
-                self._update_row(status=status, error=message, ended_at=now())
                 raise NextmartError(
-                    f"the fine-tuning {job_id} of {self.base_model} is {status}: {message}. Mend that, then run again: "
-                    "another one will be made"
+                    f"the fine-tuning {job_id} of {self.base_model} is {status}: {_failure_reason(job)}. Mend that, "
+                    "then run again: another one will be made"
                 )
-            self._update_row(status=status)
             time.sleep(POLL_SECONDS)
+
+    def record_end(self, training_price: float) -> None:
+        """Record the end of a fine-tuning that an earlier run left, if it has ended, or if the service has no such job.
+
+        Parameters
+        ----------
+        training_price : float
+            The price of fine-tuning, in US dollars a million tokens.
+
+        Raises
+        ------
+        NextmartError
+            If the fine-tuning service fails, or no longer knows the job.
+        """
+        job_id = self.fine_tune_row.job_id
+        if job_id:
+            job, _ = self._retrieve_job(job_id)
+        else:
+            job = self.retrying_client.ask(self.base_model, self._find_job)
+        if job is None:
+            # the run may have ended before it recorded the ids of its files
+            for subset in ("training", "validation"):
+                file_id = self.retrying_client.ask(self.base_model, partial(self._find_file, subset))
+                self._update_row(**{f"{subset}_file_id": file_id})
+            self._update_row(status="lost", error="the service has no job of this fine-tuning", ended_at=now())
+        else:
+            self._update_row(job_id=str(job.id))
+            self._record_status(job, str(job.status), training_price)
+
+    def _record_status(self, job: Any, status: str, training_price: float) -> None:
+        """Record the status of a job, and, if it has ended, its model and cost, or why it failed."""
+        changed_columns: dict[str, Any] = {"status": status}
+        if status == "succeeded":
+            tokens = job.trained_tokens or self.fine_tune_row.training_tokens
+            changed_columns |= {"fine_tuned_model": job.fine_tuned_model, "tokens": tokens}
+            changed_columns |= {"cost": tokens * training_price / 1e6, "ended_at": now()}
+        elif status in FAILED_STATUSES:
+            changed_columns |= {"error": _failure_reason(job), "ended_at": now()}
+        self._update_row(**changed_columns)
+
+    @contextmanager
+    def _refusal_recorded(self) -> Iterator[None]:
+        """Record the fine-tuning as failed if the service refuses to create its job; after other errors it may exist.
+
+        A refusal is an answer, so no job exists. Its training files can be deleted, and the next run may try again.
+        """
+        try:
+            with translate_openai_errors(self.base_model, self.retrying_client.service_name):
+                yield
+        except (RequestRefusedError, ActionNeededError) as error:
+            self._update_row(status="failed", error=redact(str(error)), ended_at=now())
+            raise
 
     def _update_row(self, **changed_columns: Any) -> None:
         self.purchase_store.update_fine_tune(self.fine_tune_row.fine_tune_id, **changed_columns)
@@ -147,12 +203,26 @@ class FineTuning:
 
     def _upload_examples(self, subset: str, content: bytes) -> str:
         """Upload a file of examples, unless the service has that file already; return the file's id at the service."""
-        name = f"{self.fine_tune_row.fine_tune_id}-{subset}.jsonl"
 
         def find_or_upload() -> str:
-            for file in self.retrying_client.client.files.list(purpose="fine-tune"):
-                if file.filename == name:
-                    return str(file.id)
-            return str(self.retrying_client.client.files.create(file=(name, content), purpose="fine-tune").id)
+            file = (self._file_name(subset), content)
+            return self._find_file(subset) or str(
+                self.retrying_client.client.files.create(file=file, purpose="fine-tune").id
+            )
 
         return self.retrying_client.ask(self.base_model, find_or_upload)
+
+    def _find_file(self, subset: str) -> str | None:
+        """Return the id of an uploaded file of examples; None if the service has no such file."""
+        for file in self.retrying_client.client.files.list(purpose="fine-tune"):
+            if file.filename == self._file_name(subset):
+                return str(file.id)
+        return None
+
+    def _file_name(self, subset: str) -> str:
+        return f"{self.fine_tune_row.fine_tune_id}-{subset}.jsonl"
+
+
+def _failure_reason(job: Any) -> str:
+    """Return why a job failed, as the service says it, without secrets."""
+    return redact((job.error.message if job.error else "") or "the service gives no reason")

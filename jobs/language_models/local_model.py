@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jobs.core.arrays import State
-from jobs.errors import NextmartError, UsageError
+from jobs.errors import NextmartError, UnusableParametersError, UsageError
 from jobs.language_models.beam_search import Trie, likeliest_answers
 from jobs.language_models.chat_model_weights import load_chat_model
 from jobs.language_models.chat_tokens import ConversationTokenizer, Tokens
@@ -91,7 +91,9 @@ class LocalModel(LanguageModel):
         Raises
         ------
         UsageError
-            If there is no example that the model can read.
+            If there is no example.
+        UnusableParametersError
+            If every example is longer than the model can read.
         """
         if not examples:
             raise UsageError("there is nothing to fine-tune a language model on")
@@ -100,7 +102,7 @@ class LocalModel(LanguageModel):
             self._tokenized_examples(held_out_examples),
         )
         if not tokenized_examples:
-            raise UsageError(f"every example is longer than '{self.name_or_folder}' reads: {WINDOW_HINT}")
+            raise UnusableParametersError(f"every example is longer than '{self.name_or_folder}' reads: {WINDOW_HINT}")
         self._cached_answers.clear()
         reset_lora_additions(self._lora_additions, seed)
         module = FineTuningState(self._lora_additions)
@@ -129,7 +131,7 @@ class LocalModel(LanguageModel):
 
         Raises
         ------
-        UsageError
+        UnusableParametersError
             If every conversation that this model was ever given was too long for it.
         """
         uncached = [each for each in dict.fromkeys(conversations) if (each, sampling) not in self._cached_answers]
@@ -184,7 +186,7 @@ class LocalModel(LanguageModel):
 
         Raises
         ------
-        UsageError
+        UnusableParametersError
             If every conversation that this model was ever given was too long for it.
         """
         positions = [position for position, choice in enumerate(choices) if choice]
@@ -302,13 +304,13 @@ class LocalModel(LanguageModel):
         """Return the tokens of the conversations that the model can read, by their index in ``conversations``.
 
         The model must be able to read a conversation together with an answer of ``answer_length`` tokens. Raises
-        UsageError only if this model could read none of the conversations that it was ever given, so that a job does
-        not end because its last few conversations are all too long.
+        UnusableParametersError only if this model could read none of the conversations that it was ever given, so that
+        a job does not end because its last few conversations are all too long.
         """
         prompts = self._conversation_tokenizer.tokenize_prompts(conversations, [answer_length] * len(conversations))
         self._has_read_any |= bool(prompts)
         if conversations and not self._has_read_any:
-            raise UsageError(
+            raise UnusableParametersError(
                 f"every conversation, with its answer, is longer than '{self.name_or_folder}' reads: {WINDOW_HINT}"
             )
         return prompts

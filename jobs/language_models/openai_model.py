@@ -88,6 +88,7 @@ class OpenAIModel(LanguageModel):
         recipe_hash = _json_hash([self.base_model, self.epochs, seed, *file_hashes])
         tokens = self.epochs * sum(map(count_conversation_tokens, examples))
         cost = tokens * self._prices.training / 1e6
+        self._close_earlier_fine_tunes(recipe_hash)
         row = self._purchase_store.find_fine_tune(recipe_hash)
         is_bought = row is not None and (row.job_id is not None or self._fine_tuning(row).job_exists())
         if row is None or not is_bought:
@@ -98,15 +99,30 @@ class OpenAIModel(LanguageModel):
             row = row or self._purchase_store.add_fine_tune(recipe_hash, self.base_model, len(examples), tokens)
             self.paid_services.spent_usd += cost
         job_id = row.job_id
-        if job_id is None:
-            job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
-            self._purchase_store.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
         try:
+            if job_id is None:
+                job_id, status = self._fine_tuning(row).create_job(files, self.epochs, seed)
+                self._purchase_store.update_fine_tune(row.fine_tune_id, job_id=job_id, status=status)
             self.fine_tuned = row.fine_tuned_model or self._fine_tuning(row).wait_for_job(job_id, self._prices.training)
         except NextmartError:
             delete_used_training_files(self._client, self._purchase_store)
             raise
         delete_used_training_files(self._client, self._purchase_store)
+
+    def _close_earlier_fine_tunes(self, recipe_hash: str) -> None:
+        """Record the end of this base model's other fine-tunings that runs were killed in, and delete their files.
+
+        Histories change from night to night, and the examples with them, so such a fine-tuning may never be continued.
+        A failure of the service only gives a warning: the next fine-tuning tries again.
+        """
+        open_rows = self._purchase_store.find_open_fine_tunes(self.base_model, recipe_hash)
+        for row in open_rows:
+            try:
+                self._fine_tuning(row).record_end(self._prices.training)
+            except NextmartError as error:
+                say(f"WARN: an earlier fine-tuning, {row.fine_tune_id}: {error}")
+        if open_rows:
+            delete_used_training_files(self._client, self._purchase_store)
 
     def draw_answers(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[list[str]]:
         """Return the fine-tuned model's answers; ask and pay only for questions without recorded answers.

@@ -90,6 +90,21 @@ class PurchaseStore:
         ).fetchall()
         return FineTune(*rows[0]) if rows else None
 
+    def find_open_fine_tunes(self, base_model: str, recipe_hash: str) -> list[FineTune]:
+        """Return the fine-tunings of a base model, of other inputs, whose end is not recorded; the oldest come first.
+
+        Parameters
+        ----------
+        recipe_hash : str
+            The hash of the inputs whose fine-tuning is left out.
+        """
+        rows = self.connection.execute(
+            "select fine_tune_id, status, job_id, fine_tuned_model, tokens from ml.fine_tunes "
+            "where base_model = ? and recipe <> ? and ended_at is null order by rowid",
+            [base_model, recipe_hash],
+        ).fetchall()
+        return [FineTune(*row) for row in rows]
+
     def add_fine_tune(
         self, recipe_hash: str, base_model: str, example_count: int, tokens_over_all_epochs: int
     ) -> FineTune:

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from jobs.core.cases import Cases
 from jobs.core.sequences import Sequences
-from jobs.errors import UsageError
+from jobs.errors import UnusableParametersError
 from jobs.models.item_to_item import SHARED_DEFAULTS, ItemToItemModel, sequence_item_matrix
 from jobs.models.sparse_ranking import SparseMatrix
 
@@ -42,7 +42,7 @@ class EASE(ItemToItemModel):
 
     Raises
     ------
-    UsageError
+    UnusableParametersError
         By :meth:`fit`, if ``l2`` is so small that the equations can't be solved with float32 numbers.
     """
 
@@ -72,7 +72,9 @@ class EASE(ItemToItemModel):
             factor = torch.linalg.cholesky(gram)
         except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]
             l2 = self.chosen_parameters["l2"]
-            raise UsageError(f"ease's l2 = {l2:g} is too small to solve for the weights: set a larger one") from error
+            raise UnusableParametersError(
+                f"ease's l2 = {l2:g} is too small to solve for the weights: set a larger one"
+            ) from error
         del gram  # no more than two of these large matrices are in memory at once
         inverse = torch.cholesky_inverse(factor)
         del factor

@@ -9,7 +9,7 @@ import numpy as np
 
 from jobs.core.arrays import Doubles, Floats, State, Texts
 from jobs.core.catalog import Catalog
-from jobs.errors import UsageError
+from jobs.errors import UnusableParametersError
 
 # The names of the reductions, which jobs.models.reductions makes.
 REDUCTION_NAMES = ("pca", "random", "autoencoder", "lda", "whitening", "shrinkage")
@@ -100,7 +100,7 @@ def fit_projection(
 
     Raises
     ------
-    UsageError
+    UnusableParametersError
         If the reduction is ``lda`` and there are fewer than two categories, or as many categories as items.
     """
     has_embedding = catalog.has_embedding_mask
@@ -141,11 +141,11 @@ def _numerical_rank(centred_rows: Doubles, mean_row: Doubles) -> int:
 
 
 def _categories_for_lda(catalog: Catalog) -> Texts:
-    """Return each item's category, "" for none; raise UsageError if items or categories are too few for LDA."""
+    """Return each item's category, "" for none; refuse LDA if items or categories are too few for it."""
     labels = catalog.categories if len(catalog.categories) else np.full(len(catalog), "", np.object_)
     labelled = labels[catalog.has_embedding_mask & (labels != "")]
     if not 2 <= len(np.unique(labelled)) < len(labelled):
-        raise UsageError(
+        raise UnusableParametersError(
             "reduction 'lda' needs items of at least two categories, and more items than categories: the "
             f"{len(labelled)} items with a category and an embedding have {len(np.unique(labelled))}. "
             "Fill in the catalogue's category, or choose another reduction"

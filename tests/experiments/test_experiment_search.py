@@ -17,6 +17,7 @@ from jobs.experiments.evaluation_data import read_evaluation_data
 from jobs.experiments.folds import make_folds
 from jobs.experiments.search import SearchResult, parameters_as_toml, search_hyperparameters
 from jobs.experiments.spec import ExperimentSpec, ModelVariant, read_experiment
+from jobs.experiments.vectors import Allowance
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.llmseqsim import LLMSeqSim
 from jobs.models.registry import FAMILIES, make_model
@@ -34,7 +35,10 @@ def spec(trials=2, **changes):
 def find(connection, folder, what):
     settings = tiny_shop.settings(folder)
     return search_hyperparameters(
-        PaidServices(connection, settings), what, read_evaluation_data(connection, settings, what.protocol)
+        PaidServices(connection, settings),
+        what,
+        read_evaluation_data(connection, settings, what.protocol),
+        Allowance(0.0),
     )
 
 
@@ -81,7 +85,9 @@ def test_no_test_case_reaches_a_search(tiny, tmp_path, monkeypatch):
     assert set(data.catalog.item_ids[data.test_cases.targets]) == {"marker"}
     monkeypatch.setitem(FAMILIES, "vsknn", Watched)
     Watched.seen.clear()
-    best, failed = search_hyperparameters(PaidServices(tiny, settings), spec(2, protocol="cutoff"), data)
+    best, failed = search_hyperparameters(
+        PaidServices(tiny, settings), spec(2, protocol="cutoff"), data, Allowance(0.0)
+    )
     assert (len(best), failed) == (1, {})
     assert len(Watched.seen) > 10
     assert "marker" not in Watched.seen
@@ -248,6 +254,23 @@ def test_parameters_that_do_not_go_together_fail_a_trial_alone(tiny, tmp_path):
     search = {"trials": 5, "space": {"sasrec": {"width": [7, 8]}}}
     (best,), failed = find(tiny, tmp_path, spec(models=[entry], search=search))
     assert (best.best_variant.parameters["width"], best.trial_count, failed) == (8, 5, {})
+
+
+def unusable(kind):
+    """Return an experiment in which one of two values of the space can't be used with the tiny shop's data."""
+    if kind == "ease":
+        return spec(search={"trials": 5, "space": {"ease": {"l2": [1e-9, 100.0]}}}), "l2"
+    # all items have the same category
+    models = [{"family": "llmseqsim", "parameters": {"width": 2}}]
+    return spec(models=models, search={"trials": 5, "space": {"llmseqsim": {"reduction": ["lda", "pca"]}}}), "reduction"
+
+
+@pytest.mark.parametrize("kind", ["ease", "llmseqsim"])
+def test_parameters_that_the_data_can_not_take_fail_a_trial_alone(tiny, tmp_path, kind):
+    what, name = unusable(kind)
+    (best,), failed = find(tiny, tmp_path, what)
+    good = what.search.space[kind][name][1]
+    assert (best.best_variant.parameters[name], best.trial_count, failed) == (good, 5, {})
 
 
 @pytest.mark.parametrize("error", [OSError("disk full"), UsageError("over prompt_max_cost")])

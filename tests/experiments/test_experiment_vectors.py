@@ -7,9 +7,12 @@ import tiny_shop
 from jobs.embedding.provider import EmbeddingAnswer, RequestLimits
 from jobs.errors import NextmartError, UsageError
 from jobs.experiments.command import run_experiment
+from jobs.experiments.evaluation_data import read_evaluation_data
+from jobs.experiments.search import search_hyperparameters
 from jobs.experiments.spec import ExperimentSpec, ModelVariant
-from jobs.experiments.vectors import read_variant_vectors, write_variant_texts
+from jobs.experiments.vectors import Allowance, read_variant_vectors, write_variant_texts
 from jobs.language_models.language_model import LanguageModel
+from jobs.language_models.paid_services import PaidServices
 from jobs.warehouse.job_runs import job_run
 from jobs.warehouse.reading import read_catalog
 
@@ -39,9 +42,13 @@ def variant(model=None, template=None):
     return ModelVariant("A", "llmseqsim", {}, model, template)
 
 
-def read(connection, folder, *variants, **rest):
+def read(connection, folder, *variants, allowance=None):
     return read_variant_vectors(
-        connection, tiny_shop.settings(folder), list(variants), read_catalog(connection, 4), **rest
+        connection,
+        tiny_shop.settings(folder),
+        list(variants),
+        read_catalog(connection, 4),
+        allowance or Allowance(0.0),
     )
 
 
@@ -84,8 +91,40 @@ def test_texts_that_cost_money_need_leave(tiny, tmp_path, monkeypatch):
     with pytest.raises(NextmartError, match=r"18 texts .* --max-cost"):
         read(tiny, tmp_path, variant(None, ("{brand} {title}",)))
     assert provider.texts == []
-    read(tiny, tmp_path, variant(None, ("{brand} {title}",)), max_cost=1_000)
+    read(tiny, tmp_path, variant(None, ("{brand} {title}",)), allowance=Allowance(1_000))
     assert len(provider.texts) == 18
+
+
+def llmseqsim_with_texts(label):
+    """Return an entry of an experiment whose texts cost 18 * 11 = 198 dollars by ``Lengths(1e6)``."""
+    return {"family": "llmseqsim", "label": label, "item_text_template": [f"{label} {{title}}"]}
+
+
+def test_the_spending_limit_holds_for_all_texts_of_an_experiment_together(tiny, tmp_path, monkeypatch):
+    provider = Lengths(usd_per_million_tokens=1e6)
+    monkeypatch.setattr("jobs.embedding.backfill.provider_for", lambda *_: provider)
+    spec = ExperimentSpec(name="t", protocol="paper", models=[llmseqsim_with_texts("A"), llmseqsim_with_texts("B")])
+    with (
+        pytest.raises(NextmartError, match=r"model 'B': 18 texts .* --max-cost .*: \$102 of it are left"),
+        job_run(tiny, "experiment") as record,
+    ):
+        run_experiment(tiny, tiny_shop.settings(tmp_path), record, spec, tmp_path, max_cost=300)
+    assert len(provider.texts) == 18
+    with job_run(tiny, "experiment") as record:
+        run_experiment(tiny, tiny_shop.settings(tmp_path), record, spec, tmp_path, max_cost=198)
+    assert len(provider.texts) == 36
+
+
+def test_searches_spend_from_the_allowance_that_they_are_given(tiny, tmp_path, monkeypatch):
+    provider = Lengths(usd_per_million_tokens=1e6)
+    monkeypatch.setattr("jobs.embedding.backfill.provider_for", lambda *_: provider)
+    search = {"trials": 1, "space": {"llmseqsim": {"decay": ["last"]}}}
+    spec = ExperimentSpec(name="t", protocol="paper", models=[llmseqsim_with_texts("A")], search=search)
+    settings = tiny_shop.settings(tmp_path)
+    allowance = Allowance(300)
+    evaluation_data = read_evaluation_data(tiny, settings, "paper")
+    search_hyperparameters(PaidServices(tiny, settings), spec, evaluation_data, allowance)
+    assert allowance.left_usd == pytest.approx(300 - 198)
 
 
 def test_a_template_without_such_a_field_is_refused(tiny):

@@ -6,7 +6,7 @@ import torch
 from safetensors.numpy import load, save
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
-from jobs.errors import NextmartError, UsageError
+from jobs.errors import NextmartError, UnusableParametersError, UsageError
 from jobs.language_models import chat_model_weights, local_model
 from jobs.language_models.beam_search import Trie, likeliest_answers
 from jobs.language_models.language_model import Conversation, Sampling
@@ -311,7 +311,7 @@ def test_examples_that_are_too_long_are_left_out(make, capsys):
     assert len(model._tokenized_examples([Conversation("next", "red " * 50, "comb"), *RULE])) == 11, (
         "each by its own length"
     )
-    with pytest.raises(UsageError, match=r"every example is longer than .* lower `window`"):
+    with pytest.raises(UnusableParametersError, match=r"every example is longer than .* lower `window`"):
         make().fine_tune([LONG], [], 0, None)
 
 
@@ -324,7 +324,7 @@ def test_examples_that_are_too_long_are_left_out(make, capsys):
 )
 def test_conversations_that_are_too_long_have_no_answers(make, capsys, ask):
     model = make()
-    with pytest.raises(UsageError, match=r"every conversation, .* is longer than .* lower `window`"):
+    with pytest.raises(UnusableParametersError, match=r"every conversation, .* is longer than .* lower `window`"):
         ask(model, [LONG])
     expected = ask(make(), ASKED)
     capsys.readouterr()

@@ -87,6 +87,34 @@ def test_training_files_of_a_failed_fine_tuning_are_deleted(make_model, fake):
     assert sorted(fake.deleted) == ["file-0", "file-1"]
 
 
+@pytest.mark.parametrize("fault", ["400", "401", "404"])
+def test_a_job_that_is_refused_leaves_no_training_files_and_is_asked_for_again(make_model, fake, warehouse, fault):
+    fake.faults["create"] = [fault]
+    with pytest.raises(ServiceError) as refused:
+        run(make_model())
+    assert sorted(fake.deleted) == ["file-0", "file-1"]
+    query = "select status, error, job_id, training_file_id, ended_at is null from ml.fine_tunes"
+    assert warehouse.execute(query).fetchall() == [("failed", str(refused.value), None, None, False)]
+    assert KEY not in str(refused.value)
+    assert run(make_model()) == WANTED
+    assert [row[3] for row in warehouse.execute(FINE_TUNES).fetchall()] == ["failed", "succeeded"]
+    assert len(fake.jobs) == 1
+
+
+def test_a_search_for_the_job_that_is_refused_keeps_the_fine_tuning_open(make_model, fake, warehouse):
+    """The job may exist: the answer to its creation was lost."""
+    fake.at["create, done"] = lambda: fake.faults.update(jobs=["401"])
+    fake.faults["create"] = ["made, 500"]
+    with pytest.raises(ServiceError, match="OPENAI_API_KEY"):
+        run(make_model())
+    assert warehouse.execute("select status, training_file_id from ml.fine_tunes").fetchall() == [
+        ("preparing", "file-0")
+    ]
+    fake.at.clear()
+    assert run(make_model()) == WANTED
+    assert len(fake.jobs) == 1
+
+
 def test_nothing_is_bought_twice_by_later_runs_and_equal_questions_are_one(make_model, fake):
     first = make_model()
     assert run(first, [*QUESTIONS, QUESTIONS[0]]) == [*WANTED, WANTED[0]]
@@ -167,6 +195,63 @@ def test_a_run_killed_at_any_step_ends_like_one_that_was_not_and_pays_once(make_
             break
     assert steps > 15
     assert 0 < lost_answers <= 4, "one answer, where it died between the service's answer and its being written"
+
+
+def kill_while_waiting(model, monkeypatch):
+    """Run a fine-tuning of other examples, and kill the run when it waits for the job."""
+
+    def die(_):
+        raise Death
+
+    with monkeypatch.context() as patch:
+        patch.setattr("jobs.language_models.fine_tuning.time.sleep", die)
+        with pytest.raises(Death):
+            model.fine_tune(EXAMPLES[:1], HELD_OUT, 7, None)
+
+
+@pytest.mark.parametrize("is_job_id_known", [True, False])
+def test_a_fine_tuning_of_other_examples_that_a_kill_left_is_closed_once_it_has_ended(
+    make_model, fake, warehouse, monkeypatch, is_job_id_known
+):
+    kill_while_waiting(make_model(), monkeypatch)
+    if not is_job_id_known:
+        warehouse.execute("update ml.fine_tunes set job_id = null, status = 'preparing'")
+    run(make_model())
+    open_rows = "select job_id, training_file_id, cost from ml.fine_tunes where ended_at is null"
+    assert warehouse.execute(open_rows).fetchall() == [("ftjob-0", "file-0", None)]
+    fake.jobs["ftjob-0"].update(status="succeeded", course=[])
+    paid = fake.paid.copy()
+    run(make_model())
+    columns = "status, job_id, training_file_id, validation_file_id, fine_tuned_model, tokens, cost, ended_at is null"
+    closed = warehouse.execute(f"select {columns} from ml.fine_tunes order by created_at limit 1").fetchone()
+    tuned = f"ft:{BASE}:nextmart:ftjob-0"
+    assert closed == ("succeeded", "ftjob-0", None, None, tuned, 1000, pytest.approx(1000 * 8e-6), False)
+    assert sorted(fake.deleted) == ["file-0", "file-1", "file-2", "file-3"]
+    assert fake.paid == paid
+
+
+def test_files_of_a_fine_tuning_of_other_examples_that_has_no_job_are_deleted(make_model, fake, warehouse):
+    """The upload's answer was lost, so the warehouse does not know the file's id."""
+    fake.faults["upload"] = ["made, 500"]
+    fake.at["upload, done"] = lambda: fake.faults.update(files=["500"] * 99)
+    with pytest.raises(ServiceError):
+        make_model().fine_tune(EXAMPLES[:1], HELD_OUT, 7, None)
+    assert warehouse.execute("select status, training_file_id from ml.fine_tunes").fetchall() == [("preparing", None)]
+    fake.at.clear()
+    fake.faults.clear()
+    assert run(make_model()) == WANTED
+    assert [row[3] for row in warehouse.execute("from ml.fine_tunes order by created_at").fetchall()] == [
+        "lost",
+        "succeeded",
+    ]
+    assert "file-0" in fake.deleted
+
+
+def test_an_earlier_fine_tuning_that_can_not_be_looked_up_does_not_stop_the_next(make_model, fake, monkeypatch, capsys):
+    kill_while_waiting(make_model(), monkeypatch)
+    fake.faults["job"] = ["401"]
+    assert run(make_model()) == WANTED
+    assert re.search("WARN: an earlier fine-tuning, .* doesn't accept OPENAI_API_KEY", capsys.readouterr().err)
 
 
 FAULTS = ["500", "time-out", "made, 500", "made, time-out", "made, a page"]

@@ -8,7 +8,7 @@ import pytest
 from jobs.core.cases import NO_CASES, Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.errors import UsageError
+from jobs.errors import UnusableParametersError
 from jobs.models.base import FitOptions
 from jobs.models.ease import EASE
 from jobs.models.item_to_item import keep_strongest_weights
@@ -77,7 +77,7 @@ def test_ease_counts_pairs_of_items_in_little_more_memory_than_the_counts_take()
 
 
 def test_ease_says_that_a_ridge_penalty_is_too_small():
-    with pytest.raises(UsageError, match=r"ease's l2 = 1e-09 is too small .* set a larger one"):
+    with pytest.raises(UnusableParametersError, match=r"ease's l2 = 1e-09 is too small .* set a larger one"):
         fitted(EASE, [[A, B], [C]], l2=1e-9)
 
 

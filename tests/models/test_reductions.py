@@ -6,7 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 
 from jobs.core.catalog import Catalog
-from jobs.errors import UsageError
+from jobs.errors import UnusableParametersError
 from jobs.models.projection import REDUCTION_NAMES, Projection, fit_projection
 from jobs.models.reductions import REDUCTIONS, LinearAutoencoder
 
@@ -221,7 +221,7 @@ def test_lda_does_not_treat_a_missing_category_as_a_category():
 
 @pytest.mark.parametrize("categories", [[], [""] * 6, ["a"] * 6, ["a"] * 5 + [""], [*"abcdef"]])
 def test_lda_is_refused_with_too_few_categories(categories):
-    with pytest.raises(UsageError, match="at least two categories"):
+    with pytest.raises(UnusableParametersError, match="at least two categories"):
         fit(correlated(6, 4), "lda", 2, categories=categories)
 
 

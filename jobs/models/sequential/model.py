@@ -307,8 +307,9 @@ class SequentialModel(Model):
             has_vector = catalog.has_embedding_mask.copy()
             vectors[has_vector] = self.projection(catalog.embeddings[has_vector])
             # Training lengthens item vectors, and items with longer vectors score higher, so the vectors of cold items
-            # are lengthened by the same factor.
-            norms = np.linalg.norm(trained), np.linalg.norm(vectors[index])
+            # are lengthened by the same factor. Only trained items with an embedding show that factor.
+            embedded = has_vector[index]
+            norms = np.linalg.norm(trained[embedded]), np.linalg.norm(vectors[index[embedded]])
             vectors *= norms[0] / norms[1] if min(norms) > 0 else 1
         vectors[index] = trained
         has_vector[index] = True
