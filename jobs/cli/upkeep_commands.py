@@ -66,7 +66,9 @@ def forget_command(
     rows = [f"{count:,} of {table}" for table, count in deleted.items() if count]
     rows += [f"{run_record.detail['published']:,} published"] if run_record.detail["published"] else []
     lines = [f"forgotten, in rows: {', '.join(rows)}" if rows else f"nothing is kept of this {person.id_type}"]
-    lines += [f"due for retraining, which the next `nextmart run` does: {', '.join(due)}"] if rows and due else []
+    if rows and due:
+        lines.append(f"these models have learnt from the {person.id_type}: {', '.join(due)}")
+        lines.append("the next `nextmart run` drops their weights, and trains the families of the setting models anew")
     if rows and (out_of_reach := run_record.detail["out_of_reach"]):
         lines.append(f"out of reach, delete it at the service: {', '.join(out_of_reach)}")
     if problem := run_record.detail["published_problem"]:

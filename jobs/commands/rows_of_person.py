@@ -35,7 +35,7 @@ CREATE_DEVICES = """
     select visitor_id from {user_mapping} where user_id = {id}
     union
     select visitor_id from arrived
-    where user_id = {id} and visitor_id not in (select visitor_id from {user_mapping})
+    where user_id = {id} and visitor_id is not null and visitor_id not in (select visitor_id from {user_mapping})
 """
 
 EMPTY_RELATIONS = {
@@ -82,7 +82,7 @@ def collect_rows_to_delete(connection: Connection, person: Person, null_words: S
     Parameters
     ----------
     null_words : sequence of str, optional
-        The dbt var of that name: an event whose ``user_id`` is one of them has no user.
+        The dbt var of that name: an event whose ``user_id`` or ``visitor_id`` is one of them has no user or no visitor.
 
     Raises
     ------
@@ -123,8 +123,8 @@ def _render_id_macros(null_words: Sequence[str]) -> dict[str, str]:
     """Return pieces of SQL by name, rendered from dbt's macros, so that ids are compared as dbt compares them."""
     macros = dbt_macros("dialect.sql", "values.sql")
     return {
-        "visitor_id": macros.blank_as_null("visitor_id"),
-        "user_id": macros.blank_as_null("user_id"),
+        "visitor_id": macros.default__null_word_as_null("visitor_id", null_words),
+        "user_id": macros.default__null_word_as_null("user_id", null_words),
         "has_no_user": f"(user_id is null or {macros.default__is_null_word('user_id', null_words)})",
         "id": macros.blank_as_null("$id"),
     }

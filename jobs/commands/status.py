@@ -65,13 +65,28 @@ LEFT_OUT_OF_TRAINING = """
 """
 
 DAMAGED_MODELS = """
-    -- Models that lost their place because their weights are damaged
-    select model_version, changed_at from ml.champions
-    qualify row_number() over (
-        partition by model_version order by decision_number desc nulls last, changed_at desc
-    ) = 1
-        and reason = 'not live: its weights are damaged'
-    order by changed_at desc
+    -- Models that lost their place because their weights are damaged, until a newer model of the family is trained
+    with newest_decisions as (
+        select model_version, changed_at, reason from ml.champions
+        qualify row_number() over (
+            partition by model_version order by decision_number desc nulls last, changed_at desc
+        ) = 1
+    ),
+
+    newest_models as (
+        select model_version, model, weights is not null as has_weights from ml.models
+        qualify row_number() over (
+            partition by model order by model_number desc nulls last, finished_at desc, model_version desc
+        ) = 1
+    )
+
+    select newest_decisions.model_version, newest_decisions.changed_at
+    from newest_decisions
+    inner join newest_models on newest_decisions.model_version = newest_models.model_version
+    where
+        newest_decisions.reason = 'not live: its weights are damaged'
+        and newest_models.has_weights and list_contains($trained_families, newest_models.model)
+    order by newest_decisions.changed_at desc
 """
 
 PLACEMENTS = """
@@ -129,7 +144,7 @@ def read_status(connection: Connection, settings: Settings) -> dict[str, Any]:
         "embedding_batches": _query_rows(connection, OPEN_BATCHES),
         "last_runs": _query_rows(connection, LAST_RUNS),
         "live_model": next(iter(_query_rows(connection, LIVE_MODEL)), None),
-        "damaged_models": _query_rows(connection, DAMAGED_MODELS),
+        "damaged_models": _query_rows(connection, DAMAGED_MODELS, {"trained_families": settings.models}),
         "due_for_retraining": _query_rows(connection, MODELS_DUE),
         "left_out_of_training": _query_rows(connection, LEFT_OUT_OF_TRAINING),
         "placements": _query_rows(connection, PLACEMENTS, {"names": list(settings.placements)}),

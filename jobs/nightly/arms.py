@@ -9,8 +9,8 @@ from typing import Any, Final
 from jobs.arm_settings import ArmsSettings
 from jobs.errors import NextmartError
 from jobs.nightly.last_run import NO_MODEL
-from jobs.nightly.model_store import ModelRow
-from jobs.nightly.promotion import newest_usable_models
+from jobs.nightly.model_store import ModelRow, live_model
+from jobs.nightly.promotion import newest_usable_models, why_no_usable_model
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.dbt_macros import dbt_macros
@@ -37,19 +37,25 @@ def arm_sql(arm_settings: ArmsSettings | None, visitor_id_sql: str = "visitor_id
 def control_model(connection: Connection, settings: Settings, run_record: JobRun) -> ModelRow | None:
     """Return the model that makes the control's lists; None if the control gets popular items, or there is no control.
 
+    While there is no live model, the control gets popular items, as all visitors do.
+
     Raises
     ------
     NextmartError
-        If the family that the settings name for the control has no usable model.
+        If there is a live model, but no usable model of the family that the settings name for the control.
     """
     if settings.arms is None or settings.arms.control_model == "popularity":
         return None
+    family = settings.arms.control_model
     for model in newest_usable_models(connection, settings, run_record):
-        if model.family == settings.arms.control_model:
+        if model.family == family:
             return model
+    if live_model(connection) is None:
+        return None
     raise NextmartError(
-        f"[arms] control_model: there is no usable model of the family {settings.arms.control_model}; `nextmart train` "
-        "trains it, if the setting models names it"
+        f"[arms] control_model: there is no usable model of the family {family}: "
+        f"{why_no_usable_model(connection, settings, family)}; `nextmart train` trains it. Until then, leave out "
+        "control_model or [arms]"
     )
 
 

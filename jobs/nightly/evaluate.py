@@ -25,7 +25,7 @@ def evaluate(connection: Connection, settings: Settings, run_record: JobRun) -> 
     if unmeasured_models:
         _measure_on_test_cases(connection, settings, unmeasured_models, run_record)
     run_record.detail["live"] = promote(connection, settings, usable)
-    drop_old_weights(connection, settings.models_kept)
+    drop_old_weights(connection, settings.models_kept, settings.models)
 
 
 def _has_test_metrics(connection: Connection, model_row: ModelRow) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from safetensors.numpy import load, save
 from jobs.core.arrays import State
 from jobs.core.catalog import Catalog
 from jobs.errors import NextmartError, UsageError
+from jobs.families import Family
 from jobs.language_models.paid_services import PaidServices
 from jobs.models.base import Model
 from jobs.models.registry import make_model
@@ -200,18 +202,19 @@ def load_model(paid_services: PaidServices, model_row: ModelRow) -> Model:
         ) from error
 
 
-def drop_old_weights(connection: Connection, kept_model_count: int) -> None:
+def drop_old_weights(connection: Connection, kept_model_count: int, trained_families: Sequence[Family]) -> None:
     """Drop the weights of old models; their rows stay in ``ml.models``.
 
     The ``kept_model_count`` newest models of each family keep their weights, and so do the live model and the model
-    that was live before it. Of the models that have learnt from deleted events, only the newest of each family and the
-    live model keep theirs.
+    that was live before it. Of the models that have learnt from deleted events, only the live model and the newest of
+    each family in ``trained_families``, which will be trained anew, keep theirs.
     """
     connection.execute(
         "update ml.models set weights = null where status <> 'live' and model_version in ("  # noqa: S608
         "select model_version from ml.models where weights is not null "
         f"qualify row_number() over (partition by model order by {NEWEST_FIRST}) "
-        "> case when model_version in (select model_version from ml.models_due) then 1 "
-        f"when model_version in ({PREVIOUS_LIVE}) then 1e9 else ? end)",
-        [kept_model_count],
+        "> case when model_version in (select model_version from ml.models_due) "
+        "then if(list_contains($families, model), 1, 0) "
+        f"when model_version in ({PREVIOUS_LIVE}) then 1e9 else $kept end)",
+        {"families": list(trained_families), "kept": kept_model_count},
     )

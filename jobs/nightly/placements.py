@@ -22,7 +22,7 @@ from jobs.models.scorer import Scorer
 from jobs.nightly.arms import CONTROL_ARM, MODEL_ARM, arm_sql, control_model
 from jobs.nightly.last_run import NO_MODEL, read_inputs_of_lists
 from jobs.nightly.model_store import RENEWAL_ADVICE, ModelRow, live_model, load_model
-from jobs.nightly.promotion import newest_usable_models, why_unusable
+from jobs.nightly.promotion import newest_usable_models, why_no_usable_model, why_unusable
 from jobs.nightly.recommend import FALLBACK_SOURCE, read_popularity
 from jobs.placements.candidates import Exclusions, ModelRanking
 from jobs.placements.due_lists import (
@@ -45,7 +45,7 @@ from jobs.placements.rule_relations import create_rule_relations
 from jobs.placements.rules import create_visitor_groups
 from jobs.placements.stored_rules import rows_of_rules, write_rule_rows
 from jobs.placements.variants import write_variants
-from jobs.progress import progress
+from jobs.progress import progress, say
 from jobs.settings import Settings
 from jobs.warehouse.clock import now
 from jobs.warehouse.connection import Connection, count_rows, transaction
@@ -111,6 +111,9 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     NextmartError
         If a placement's model can't recommend.
     """
+    shows_one_per_variant = any(placement.one_per_variant for placement in settings.placements.values())
+    if not shows_one_per_variant:  # similar items would follow variants that no night finds anew
+        connection.execute("delete from ml.item_variants")
     if not settings.placements and not count_rows(connection, "ml.placement_lists"):
         run_record.status = "unchanged"
         return
@@ -122,7 +125,7 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
     catalog = read_catalog(connection, dbt_vars.chosen_embedding_model.dimensions)
     popularity = read_popularity(connection, catalog)
     relations = create_rule_relations(connection)
-    if any(placement.one_per_variant for placement in settings.placements.values()):
+    if shows_one_per_variant:
         write_variants(connection, relations, catalog, settings.variant_column, settings.variant_min_cosine)
         relations = create_rule_relations(connection)
     newest = connection.execute("select max(ended_at) from sessions.sessions").fetchone()
@@ -177,12 +180,14 @@ def fill_placements(connection: Connection, settings: Settings, run_record: JobR
 
 
 def _models_of_placements(connection: Connection, settings: Settings, run_record: JobRun) -> dict[str, ModelRow | None]:
-    """Return the model that ranks the items of each placement, by the placement's name; None: no model is trained yet.
+    """Return the model that ranks the items of each placement, by the placement's name; None: popular items fill it.
+
+    That is so while there is no live model, or no usable model of the family that the placement names.
 
     Raises
     ------
     NextmartError
-        If there is no usable model of the family that a placement names, or the live model can't recommend.
+        If a placement names a family that the setting models lacks, or the live model can't recommend.
     """
     families = {placement.model for placement in settings.placements.values() if placement.model}
     usable = (
@@ -192,11 +197,12 @@ def _models_of_placements(connection: Connection, settings: Settings, run_record
     models: dict[str, ModelRow | None] = {}
     for name, placement in settings.placements.items():
         if placement.model and placement.model not in usable:
-            raise NextmartError(
-                f"[placements.{name}] model: there is no usable model of the family {placement.model}; name it in the "
-                "setting models, so that the night trains it"
-            )
-        model = usable[placement.model] if placement.model else live
+            no_model = f"[placements.{name}] model: there is no usable model of the family {placement.model}"
+            if placement.model not in settings.models:
+                raise NextmartError(f"{no_model}; name it in the setting models, so that the night trains it")
+            why = why_no_usable_model(connection, settings, placement.model)
+            say(f"WARN: {no_model}: {why}. Popular items fill the placement until `nextmart train` has trained one")
+        model = usable.get(placement.model) if placement.model else live
         if model and (why := why_unusable(model, settings)):
             raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")
         models[name] = model

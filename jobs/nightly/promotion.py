@@ -13,6 +13,7 @@ from jobs.core.arrays import Doubles
 from jobs.core.metrics import case_values_from_ranks
 from jobs.errors import NextmartError, UsageError
 from jobs.evaluation.interim_looks import CaseValuesAtLook
+from jobs.families import Family
 from jobs.nightly.champion import SELECTION_K, Decision, Entrant, Incumbent, choose_live_model
 from jobs.nightly.model_store import (
     MODEL_FORMAT_VERSION,
@@ -21,6 +22,7 @@ from jobs.nightly.model_store import (
     all_models,
     live_model,
     newest_intact_models,
+    newest_model_by_family,
     with_weights_checked,
 )
 from jobs.progress import say
@@ -76,6 +78,14 @@ def newest_usable_models(connection: Connection, settings: Settings, run_record:
     ]
 
 
+def why_no_usable_model(connection: Connection, settings: Settings, family: Family) -> str:
+    """Return why :func:`newest_usable_models` has no model of a family of ``settings.models``, for messages."""
+    newest = newest_model_by_family(connection).get(family)
+    if newest is None:
+        return "no model of it is trained yet"
+    return f"its newest model is {newest.model_version}, but {why_unusable(newest, settings)}"
+
+
 def promote(connection: Connection, settings: Settings, newest_usable_models: Sequence[ModelRow]) -> str | None:
     """Choose the live model, record the reason, and return its ``model_version``; None if there is no model.
 
@@ -96,9 +106,9 @@ def promote(connection: Connection, settings: Settings, newest_usable_models: Se
         say(f"the pin of {incumbent.entrant.model_version} is lifted: {incumbent.why_unusable}")
     _apply_and_record_decisions(connection, decisions, is_live_pinned=stays_pinned)
     live = decisions[0]
-    if incumbent and not incumbent.is_pinned and incumbent.why_unusable:
-        say(f"{incumbent.entrant.model_version} can't stay live: {incumbent.why_unusable}")
     if model_row is None or model_row.model_version != live.model_version:
+        if incumbent and not incumbent.is_pinned and incumbent.why_unusable:
+            say(f"{incumbent.entrant.model_version} can't stay live: {incumbent.why_unusable}")
         say(f"the live model is now {live.model_version} ({live.reason})")
     elif stays_pinned:
         _warn_if_learnt_deleted_events(connection, live.model_version)

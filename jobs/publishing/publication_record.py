@@ -28,13 +28,23 @@ CREATE_LIVE_LISTS: Final = """
     with published_rows as (
         select 'default' as placement, visitor_id, rank, item_id, model_version, source, arm from {visitors}
         {placements}
+    ),
+
+    -- a copy of the warehouse that was restored may lack the model that made the lists
+    families_of_file as (
+        select model_version, min(source) as family from published_rows
+        where source not in ('popularity', 'pin')
+        group by model_version
     )
+
     select
         published_rows.placement, published_rows.visitor_id, published_rows.rank, published_rows.item_id,
-        coalesce(models.model, 'popularity') as model, published_rows.model_version, published_rows.source,
+        coalesce(models.model, families_of_file.family, 'popularity') as model,
+        published_rows.model_version, published_rows.source,
         coalesce(published_rows.arm, 'model') as arm
     from published_rows
     left join ml.models as models on published_rows.model_version = models.model_version
+    left join families_of_file on published_rows.model_version = families_of_file.model_version
 """
 
 LISTS_OF_PLACEMENTS: Final = """

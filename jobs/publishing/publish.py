@@ -133,7 +133,8 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitor_ids:
         )
         published_queries = _queries_of_public_tables(file_connection)
         remaining_queries = published_queries | {
-            table: f"{published_queries[table]} where visitor_id not in (from withdrawn)"
+            # a null would make the condition of every row null: only "not true" keeps the rows of all others
+            table: f"{published_queries[table]} where (visitor_id in (from withdrawn)) is not true"
             for (table,) in file_connection.execute(VISITOR_TABLES).fetchall()
         }
         count = sum(
@@ -150,7 +151,7 @@ def withdraw_visitors(connection: Connection, published_file: Path, visitor_ids:
 
 def _require_allowed_published_file(connection: Connection, published_file: Path) -> None:
     """Raise NextmartError if the published file is named like a schema of nextmart, or is the warehouse itself."""
-    if published_file.stem in SCHEMAS:
+    if published_file.stem.lower() in SCHEMAS:
         raise NextmartError(
             f"the published file can't be called '{published_file.name}': that is the name of a schema in it"
         )

@@ -32,12 +32,13 @@ def connect(
     Raises
     ------
     UsageError
-        If the file has the name of one of its schemas, because DuckDB would then find table names ambiguous.
+        If the file has the name of one of its schemas, in small or capital letters, because DuckDB would then find
+        table names ambiguous.
     NextmartError
         If the file is no DuckDB database, or another process still has it open after ``wait_seconds``; the message
         names that process.
     """
-    if path.stem in SCHEMAS:
+    if path.stem.lower() in SCHEMAS:
         raise UsageError(
             f"a warehouse file can't be called '{path.name}': DuckDB names the database '{path.stem}', "
             "like one of its schemas. Choose another name, for example warehouse.duckdb."

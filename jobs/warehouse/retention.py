@@ -9,11 +9,19 @@ from dataclasses import dataclass
 from jobs.warehouse.connection import Connection, execute_and_fetch_number, transaction
 
 DELETE_OLD_RUNS = """
-    -- A run that cost money stays, and so does each job's newest finished run, from which the next one goes on
+    -- A run that cost money stays, and so does each job's newest finished run, from which the next one goes on. A run
+    -- that cut the training of a model short stays as long as the model: only this run says that a whole fit would have
+    -- taken longer
     delete from ml.job_runs where coalesce(cost, 0) = 0 and status <> 'running' and run_id not in (
         select run_id from ml.job_runs
         qualify row_number() over (partition by job order by run_number desc) <= $job_runs_kept
             or row_number() over (partition by job, status order by run_number desc) <= $runs_kept
+        union all
+        select run_id from (
+            select run_id, unnest(from_json(detail -> 'cut_short', '["VARCHAR"]')) as model_version
+            from ml.job_runs where job = 'train'
+        )
+        where model_version in (select model_version from ml.models)
     )
 """
 

@@ -154,8 +154,18 @@ def test_another_model_can_be_the_control(shop):
         key: [row[:-1] for row in rows] for key, rows in without.items()
     }, "the live model as its own control: an A/A, whose arms differ in their names alone"
     shop.connection.execute("update ml.models set status = 'candidate' where model = 'popularity'")
-    with pytest.raises(NextmartError, match="no usable model of the family sasrec"):
+    with pytest.raises(NextmartError, match=r"no usable model of the family sasrec: no model of it is trained yet; .*"):
         shop.run("recommend", Settings(models=[*MODELS, "sasrec"], arms={"control_model": "sasrec"}))
+
+
+def test_a_shop_without_any_model_fills_the_lists_of_both_arms_with_popular_items(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shop = placement_warehouse()
+    night(shop, control=0.5, control_model="llmseqsim")
+    found = lists(shop)
+    assert in_control(found)
+    assert {version for rows in found.values() for *_, version, _ in rows} == {"no-model"}
+    shop.connection.close()
 
 
 def test_the_control_has_its_share_and_a_known_visitor_a_known_arm():

@@ -59,9 +59,16 @@ def test_a_night_that_can_not_train_goes_on_with_the_next_best_model_and_says_so
     state = read_status(tiny.connection, BOTH)
     assert state["damaged_models"][0]["model_version"] == damaged
     assert tiny.run("recommend", BOTH)["status"] == "unchanged"
+    without_family = BOTH.model_copy(update={"models": ["popularity"]})
+    assert read_status(tiny.connection, without_family)["damaged_models"] == [], "no night trains a new one"
     assert tiny.run("train", BOTH)["detail"]["trained"]
     tiny.run("evaluate", BOTH)
     assert tiny.live().startswith("vsknn")
+    assert read_status(tiny.connection, BOTH)["damaged_models"] == []
+    tiny.connection.execute("delete from ml.models where model = 'vsknn' and model_version <> ?", [damaged])
+    assert read_status(tiny.connection, BOTH)["damaged_models"] != []
+    tiny.connection.execute("update ml.models set weights = null where model_version = ?", [damaged])
+    assert read_status(tiny.connection, BOTH)["damaged_models"] == [], "what is gone is not damaged"
 
 
 def test_an_older_model_of_the_family_serves_in_place_of_a_damaged_one(tiny):

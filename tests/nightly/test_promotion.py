@@ -174,7 +174,7 @@ def test_lost_weights_are_trained_again_and_the_family_stays(tiny):
     assert decisions(tiny)[lost] == "not live: its weights are gone"
 
 
-def test_a_model_that_has_learnt_from_deleted_events_is_followed_by_its_family(tiny):
+def test_a_model_that_has_learnt_from_deleted_events_is_followed_by_its_family(tiny, capsys):
     tiny.night(setting())
     due = tiny.live()
     tiny.connection.execute(
@@ -183,8 +183,29 @@ def test_a_model_that_has_learnt_from_deleted_events_is_followed_by_its_family(t
     )
     tiny.run("evaluate", setting())
     assert tiny.live() == due, "until another is trained"
+    cant_stay = f"{due} can't stay live: it has learnt from events that were deleted"
+    assert cant_stay not in capsys.readouterr().err
     assert tiny.night(setting(seed=1)) == "vsknn"
     assert tiny.live() != due
+    assert cant_stay in capsys.readouterr().err
+
+
+def test_what_has_learnt_from_deleted_events_loses_its_weights_where_its_family_is_no_longer_trained(tiny):
+    tiny.night(setting())
+    [(left,)] = tiny.rows("select model_version from ml.models where model = 'vsknn'")
+    tiny.night(setting(POPULARITY))
+    with_weights = "select model_version from ml.models where weights is not null and model = 'vsknn'"
+    assert tiny.rows(with_weights) == [(left,)], "a setting that is changed back finds the model again"
+    tiny.connection.execute(
+        "insert into ml.deletions "
+        "values ('d', '2026-03-01 12:00:00+00', 'visitor', 2, 1, 1, 1, 0, 0, '2026-01-01', null)"
+    )
+    tiny.run("pin", setting(), model_version=left)
+    tiny.night(setting(POPULARITY))
+    assert tiny.rows(with_weights) == [(left,)], "the pinned model makes the lists"
+    tiny.run("unpin", setting(POPULARITY))
+    tiny.night(setting(POPULARITY))
+    assert tiny.rows(with_weights) == []
 
 
 def test_a_night_of_a_week_later_finds_models_younger_than_a_week(tiny):

@@ -18,9 +18,11 @@ from jobs.models.sequential.model import SequentialModel
 from jobs.models.sknn import SKNN
 from jobs.nightly import train as train_job
 from jobs.nightly.expected_fit_times import ExpectedFitTimes
+from jobs.nightly.past_trainings import read_past_fits
 from jobs.nightly.training_budget import CHEAP_FIRST, TrainingBudget
 from jobs.settings import Settings
 from jobs.training import loop
+from jobs.warehouse.retention import Retention, delete_old_rows
 
 HISTORY = rings(60)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -262,6 +264,20 @@ def test_a_network_that_was_only_cut_short_needs_half_of_the_time_and_is_cut_aga
     known = shop.train(models, minutes=20, days=8)
     assert left_out(known) == ["gru4rec"]
     assert known["left_out"][0]["needed_minutes"] == 18, "eight epochs and one of the refit: the time of a whole fit"
+
+
+def test_that_a_fit_was_cut_short_is_known_as_long_as_its_model(shop):
+    shop.minutes_of_epoch = 2
+    [version] = shop.train(["popularity", "gru4rec"], minutes=20)["cut_short"]
+    for _ in range(3):
+        shop.train(["popularity"])
+    before = read_past_fits(shop.connection)
+    assert {fit.family: fit.was_cut_short for fit in before} == {"popularity": False, "gru4rec": True}
+    kept = Retention(job_runs_kept=1, metrics_kept=1, published_lists_days=1, unreadable_rows_kept=1, runs_kept=1)
+    assert delete_old_rows(shop.connection, kept) == {"ml.job_runs": 2}
+    assert read_past_fits(shop.connection) == before
+    shop.connection.execute("delete from ml.models where model_version = ?", [version])
+    assert delete_old_rows(shop.connection, kept) == {"ml.job_runs": 1}
 
 
 def test_a_network_whose_time_is_known_is_trained_to_its_end(shop):

@@ -3,6 +3,8 @@
 import pytest
 from placement_warehouse import HISTORY, ITEMS, lists, placement_warehouse, setting
 
+from jobs.settings import Settings
+
 HOME = {
     "items": "price < 250 and country = visitor.country",
     "max_per": {"brand": 2},
@@ -146,6 +148,29 @@ def test_a_placement_may_have_a_model_of_its_own(shop):
         "select distinct placement, split_part(model_version, '-', 1) from ml.placement_lists order by all"
     )
     assert found == [("home", "popularity"), ("mail", "llmseqsim")]
+
+
+def test_popular_items_fill_a_placement_until_the_family_it_names_is_trained(shop, capsys):
+    placements = {"home": {"model": "vsknn", "k": 3}, "mail": {"model": "llmseqsim", "k": 3}}
+    wanted = Settings(models=["popularity", "llmseqsim", "vsknn"], placements=placements)
+    versions = "select distinct placement, split_part(model_version, '-', 1) from ml.placement_lists order by all"
+    shop.run("place", wanted)
+    assert shop.rows(versions) == [("home", "no"), ("mail", "llmseqsim")]
+    assert shop.rows("select distinct source from ml.placement_recommendations where placement = 'home'") == [
+        ("popularity",)
+    ]
+    assert (
+        "WARN: [placements.home] model: there is no usable model of the family vsknn: no model of it is trained yet. "
+        "Popular items fill the placement until `nextmart train` has trained one"
+    ) in capsys.readouterr().err
+    shop.run("train", wanted)
+    shop.run("place", wanted)
+    assert shop.rows(versions) == [("home", "vsknn"), ("mail", "llmseqsim")]
+    shop.connection.execute("update ml.models set weights = null where model = 'vsknn'")
+    shop.run("place", wanted)
+    assert shop.rows(versions) == [("home", "no"), ("mail", "llmseqsim")]
+    assert "family vsknn: its newest model is vsknn-" in (said := capsys.readouterr().err)
+    assert ", but its weights are gone. Popular" in said
 
 
 def test_without_a_model_lists_hold_popular_items(tmp_path, monkeypatch):

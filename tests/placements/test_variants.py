@@ -64,5 +64,10 @@ def test_lists_show_one_of_the_variants_that_a_column_names(tmp_path, monkeypatc
         (f"i{number}-0", len(ITEMS) // 5) for number in range(5)
     ]
     assert ("home", "max_per", "variant_group", "1") in shop.rows("from ml.placement_rules")
+    for without_variants in (setting(home={"k": 30}), setting()):
+        shop.run("place", without_variants)
+        assert shop.rows("from ml.item_variants") == [], "no placement asks for variants any more"
+        shop.run("place", wanted)
+        assert len(shop.rows("from ml.item_variants")) == len(ITEMS)
     with pytest.raises(UsageError, match="setting variant_column: items have no column or attribute 'brnd'"):
         shop.run("place", Settings(placements={"home": {"one_per_variant": True}}, variant_column="brnd"))

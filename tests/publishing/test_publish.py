@@ -238,7 +238,7 @@ def test_a_reader_keeps_its_file_while_new_readers_get_the_new_one(warehouse, ta
         reader.stdin.close()
 
 
-@pytest.mark.parametrize("name", ["recommendations.duckdb", "ml.duckdb", "raw.db"])
+@pytest.mark.parametrize("name", ["recommendations.duckdb", "ml.duckdb", "raw.db", "Recommendations.duckdb"])
 def test_a_target_named_like_a_schema_is_refused(warehouse, target, name):
     with pytest.raises(NextmartError, match="name of a schema"):
         publish_from(warehouse, target.with_name(name))
@@ -424,6 +424,13 @@ def test_withdrawn_visitors_leave_the_published_file_and_nothing_else_does(wareh
     assert read(target, comments) == explained
     assert read(target, "select distinct source from recommendations_for('v7')") == [("popularity",)]
     assert strays(target) == []
+
+
+def test_an_unknown_id_among_the_withdrawn_takes_nobody_else_out(warehouse, target):
+    publish_from(warehouse, target)
+    remaining = read(target, "select count(*) from recommendations.visitor_recommendations where visitor_id <> 'v7'")
+    assert withdraw_visitors(warehouse, target, ["v7", None]) == 6
+    assert read(target, "select count(*) from recommendations.visitor_recommendations") == remaining
 
 
 def test_withdrawing_whom_the_file_does_not_show_leaves_it_alone(warehouse, target):

@@ -107,10 +107,25 @@ def test_only_lists_that_change_are_closed_and_opened(shop):
         ("home", "v1", "ab", "m-1", "model", first, second),
         ("home", "v1", "ab", "m-2", "model", second, None),
     ]
-    assert shop.rows("select distinct model, source from ml.published_lists") == [("popularity", "sasrec")]
+    assert shop.rows("select distinct model, source from ml.published_lists") == [("sasrec", "sasrec")]
     with duckdb.connect(str(shop.published), read_only=True) as reader:
         third = reader.execute("select distinct changed_at from recommendations.changes").fetchall()
     assert third == shop.rows("select max(decided_at) from ml.publication_changes")
+
+
+def test_lists_of_a_model_that_a_restored_copy_lacks_have_the_family_that_their_file_names(shop):
+    shop.set({"v1": "abc", "v2": "d"})
+    shop.set({"v1": "ab"}, placement="home", version="no-model")
+    shop.connection.execute("update recommendations.visitor_recommendations set source = 'popularity' where rank > 1")
+    shop.connection.execute("update recommendations.visitor_recommendations set source = 'pin' where item_id = 'd'")
+    shop.connection.execute("update recommendations.placement_recommendations set source = 'popularity'")
+    shop.publish()
+    shop.connection.execute("delete from ml.published_lists; delete from ml.publication_changes")
+    record_publication_if_missing(shop.connection, shop.published)
+    assert shop.rows("select distinct placement, model, model_version from ml.published_lists order by all") == [
+        ("default", "sasrec", "m-1"),
+        ("home", "popularity", "no-model"),
+    ]
 
 
 def test_a_list_that_moves_to_the_other_arm_is_another_list(shop):

@@ -125,11 +125,12 @@ def test_a_hidden_file_of_a_file_manager_keeps_no_earlier_publication(published,
 
 
 def test_another_file_gets_the_same_bytes_and_replaces_only_publications(published, tmp_path):
-    mirror, foreign = tmp_path / "mirror.duckdb", tmp_path / "shop.duckdb"
+    mirror, foreign, schema = (tmp_path / f"{stem}.duckdb" for stem in ("mirror", "shop", "Sessions"))
     with duckdb.connect(str(foreign)) as connection:
         connection.execute("create table orders as select 1 as order_id")
     targets = {
-        f"[publish.{path.stem}]": PublishTarget(type="duckdb", path=str(path)) for path in (mirror, foreign, published)
+        f"[publish.{path.stem}]": PublishTarget(type="duckdb", path=str(path))
+        for path in (mirror, foreign, published, schema)
     }
     for _ in range(2):
         outcomes = copy_to_targets(published, targets)
@@ -137,6 +138,8 @@ def test_another_file_gets_the_same_bytes_and_replaces_only_publications(publish
     assert outcomes["[publish.mirror]"]["rows"] > 0
     assert "has not published" in outcomes["[publish.shop]"]["problem"]
     assert "is the published file itself" in outcomes["[publish.published]"]["problem"]
+    assert "that is the name of a schema in it" in outcomes["[publish.Sessions]"]["problem"]
+    assert not schema.exists()
     with duckdb.connect(str(foreign), read_only=True) as connection:
         assert connection.execute("from orders").fetchall() == [(1,)]
 

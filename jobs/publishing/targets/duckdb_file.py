@@ -38,7 +38,7 @@ def write_duckdb(published_file: Path, target_file: Path) -> int:
         from the published file.
     """
     target_file = target_file.resolve()
-    if target_file.stem in SCHEMAS:
+    if target_file.stem.lower() in SCHEMAS:
         raise NextmartError(f"the file can't be called '{target_file.name}': that is the name of a schema in it")
     _require_replaceable(target_file, published_file)
     target_file.parent.mkdir(parents=True, exist_ok=True)
