@@ -41,21 +41,41 @@
 {%- endmacro %}
 
 {# Query for the latest loaded_at that a build of int_events_checked reads from raw.events. With `max_events_per_build`
-   a backfill is read in portions: a build reads the oldest arrivals until they hold `max_events_per_build` events. Rows
-   of one loaded_at are always in the same portion. #}
+   a backfill is read in portions: a build reads the oldest arrivals until they hold `max_events_per_build` new events.
+   Rows of one loaded_at are always in the same portion. #}
 {% macro latest_arrival_to_read() -%}
     {% if var('max_events_per_build') %}
     select min(loaded_at)
     from (
         select loaded_at, sum(count(*)) over (order by loaded_at) as event_count_so_far
-        from {{ source('raw', 'events') }}
-        {% if is_incremental() %}
-        where loaded_at > (select {{ arrivals_seen_until() }} from {{ this }})
-        {% endif %}
+        from ({{ arrivals_not_yet_read() }}) as new_arrivals
         group by loaded_at
     ) as event_counts_by_arrival
     where event_count_so_far >= {{ var('max_events_per_build') }}
     {% else %}
     select 'infinity'::timestamptz
+    {% endif %}
+{%- endmacro %}
+
+{# Query for the rows of raw.events that no build has read. Rows that lie after arrivals_seen_until can have been read
+   all the same: rows of events that were delivered again, which are not stored twice, and rows whose loaded_at lies
+   after the start of the build that read them. If they counted, each build would read the portion before it again, and
+   no build would come to the rows after them. #}
+{% macro arrivals_not_yet_read() -%}
+    select arrived_events.loaded_at
+    from (
+        select
+            loaded_at,
+            {{ blank_as_null('event_id') }} as event_id,
+            {{ null_word_as_null('item_id') }} as item_id
+        from {{ source('raw', 'events') }}
+        {% if is_incremental() %}
+        where
+            loaded_at > (select {{ arrivals_seen_until() }} from {{ this }})
+            and loaded_at not in (select loaded_at from {{ this }} where loaded_at > built_at)
+        {% endif %}
+    ) as arrived_events
+    {% if is_incremental() %}
+    anti join {{ this }} as judged_events on {{ event_key('arrived_events') }} = judged_events.row_key
     {% endif %}
 {%- endmacro %}

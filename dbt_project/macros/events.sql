@@ -5,6 +5,19 @@
     (reject_reason is null or reject_reason = 'unknown_item')
 {%- endmacro %}
 
+{# Query for the batch_id and the built_at of the events that each build was the first to judge. An event that waited for
+   its item has a batch_id and a built_at that are no such pair: it has the batch_id of the build in which it became
+   usable, and the built_at of the build that judged it first. #}
+{% macro first_judgements() -%}
+    select batch_id, max(built_at) as built_at
+    from (
+        select min(batch_id) as batch_id, built_at
+        from {{ ref('int_events_checked') }}
+        group by built_at
+    ) as earliest_batches
+    group by batch_id
+{%- endmacro %}
+
 {# The columns by which two rows with the same event_key are compared. The later row is dropped if they are equal in all
    of these columns; otherwise it is rejected. #}
 {% macro compared_event_columns() -%}

@@ -31,6 +31,7 @@ from jobs.warehouse.connection import Connection, prepare_warehouse, transaction
 OPTIMIZERS_TO_LEAVE_OUT = "statistics_propagation,compressed_materialization,in_clause"
 
 SET_BOUND = re.compile(r"(?:/\*.*?\*/)?\s*set variable (\w+) = \((.*)\)\s*", re.DOTALL)
+START = re.compile(r"(coalesce\(built_at, '[^']*'::timestamptz)(?=\))")
 GET_BOUND = re.compile(r"getvariable\('(\w+)'\)")
 
 
@@ -114,7 +115,7 @@ def rendered_models(dbt_project: DbtProject, path: Path, variables: str) -> list
             first_hooks=first[node.unique_id][2],
             first_sql=first[node.unique_id][1],
             incremental_hooks=incremental[node.unique_id][2],
-            incremental_sql=incremental[node.unique_id][1],
+            incremental_sql=_with_starts_of_builds(incremental[node.unique_id][1]),
         )
         for node in _in_order({name: node for name, (node, *_) in incremental.items()})
     ]
@@ -137,6 +138,11 @@ def _run_once(dbt_project: DbtProject, path: Path, variables: str) -> dict[str, 
         assert len(before) == len(node.config.pre_hook)
         found[node.unique_id] = (node, node.compiled_code, Hooks(before, after))
     return found
+
+
+def _with_starts_of_builds(sql: str) -> str:
+    """Return the SQL with a start of its own for each build, where dbt rendered the start of one run."""
+    return START.sub(r"\1 + to_seconds((select coalesce(max(batch_id), 0) from staging.checked_events))", sql)
 
 
 def _in_order(nodes: dict) -> list:

@@ -114,6 +114,20 @@ def test_too_many_sessions_that_late_events_change_stop_the_build(strict_feed):
         strict_feed.build(CHANGED_SESSIONS)
 
 
+def test_events_whose_item_comes_later_are_not_late(feed):
+    feed.load(events("first", 100) + events("waits", 100, minute=10, item_id="vase") + events("last", 100, minute=20))
+    feed.load(events("newest", 1, minute=100))
+    feed.warehouse.run()
+    feed.warehouse.add("items", [{"item_id": "vase"}], "2026-06-03 00:00:00+00")
+    late = "share_at_most_event_batches_late_count__event_count"
+    said = feed.build(f"{late} {CHANGED_SESSIONS}")
+    assert (said[late], said[CHANGED_SESSIONS]) == ("pass", "pass")
+    counts = ["event_count", "late_count", "very_late_count"]
+    assert feed.warehouse.rows("staging.event_batches where batch_id = 2", counts) == [("100", "0", "0")]
+    counts = ["session_count", "joined_late_count"]
+    assert feed.warehouse.rows("sessions.session_changes where batch_id = 2", counts) == [("100", "0")]
+
+
 def test_very_late_events_are_warned_of(feed):
     feed.load(events("known", 100))
     feed.warehouse.run()

@@ -25,10 +25,13 @@ def test_each_impression_is_typed_once_and_the_others_are_listed(warehouse):
         {"impression_id": "bare", "visitor_id": "v2", "item_id": "lamp", "shown_at": "1780308000"},
         # without an id, equal rows are one impression
         *[{"visitor_id": "v3", "item_id": "vase", "shown_at": "2026-06-01 09:00", "rank": "1"}] * 2,
+        # a null word is no id
+        {"impression_id": "\\N", "visitor_id": "a", "item_id": "mug", "shown_at": "2026-06-01"},
+        {"impression_id": "\\N", "visitor_id": "b", "item_id": "mug", "shown_at": "2026-06-01"},
         *[{**GOOD, "impression_id": reason, **broken} for reason, broken in BROKEN.items()],
         {**GOOD, "impression_id": "zero", "rank": "0"},
         {**GOOD, "impression_id": "nought", "propensity": "0"},
-        {**GOOD, "impression_id": "nan", "propensity": "a lot"},
+        {**GOOD, "impression_id": "no number", "propensity": "a lot"},
     ]
     warehouse.add("impressions", rows, ARRIVED)
     later = "2026-06-03 00:00:00+00"
@@ -41,8 +44,10 @@ def test_each_impression_is_typed_once_and_the_others_are_listed(warehouse):
     warehouse.run(select="staging intermediate")
 
     usable = warehouse.rows("staging.stg_impressions", ["* exclude (loaded_at)"])
-    assert [row[1:] for row in usable if row[0] not in ("good", "bare")] == [
-        ("v3", "default", "vase", "1", "2026-06-01 09:00:00+00", None)
+    assert sorted(row[1:] for row in usable if row[0] not in ("good", "bare")) == [
+        ("a", "default", "mug", None, "2026-06-01 00:00:00+00", None),
+        ("b", "default", "mug", None, "2026-06-01 00:00:00+00", None),
+        ("v3", "default", "vase", "1", "2026-06-01 09:00:00+00", None),
     ]
     assert [row for row in usable if row[0] in ("good", "bare")] == [
         ("bare", "v2", "default", "lamp", None, "2026-06-01 10:00:00+00", None),
@@ -54,7 +59,7 @@ def test_each_impression_is_typed_once_and_the_others_are_listed(warehouse):
         *((reason, reason) for reason in BROKEN),
         ("zero", "unreadable_rank"),
         ("nought", "unreadable_propensity"),
-        ("nan", "unreadable_propensity"),
+        ("no number", "unreadable_propensity"),
         ("good", "duplicate_impression_id"),
         (None, "2 columns, not 3"),
     }

@@ -48,3 +48,19 @@ def test_a_long_visit_is_cut_in_portions_of_arrivals_and_a_users_devices_make_on
     incremental = warehouse.rows(*items)
     warehouse.run("--full-refresh", "--vars", AT_ONCE)
     assert warehouse.rows(*items) == incremental
+
+
+def test_settings_that_reject_more_leave_the_events_alone_that_a_build_has_judged(warehouse):
+    warehouse.add("items", [{"item_id": "lamp"}], "2026-06-01 00:00:00+00")
+    warehouse.add("events", [event(1, "guest", 1), event(2, "ann", 2)], "2026-06-01 00:00:00+00")
+    models = "stg_items int_events_typed int_events_checked"
+    warehouse.run(select=models)
+    columns = ["event_id", "visitor_id", "reject_reason"]
+    judged = warehouse.rows("staging.checked_events", columns)
+    assert judged == [("e1", "guest", None), ("e2", "ann", None)]
+
+    warehouse.add("events", [event(3, "guest", 3), event(4, "bob", 4)], "2026-06-01 00:10:00+00")
+    stricter = "{max_rejected_share: 1, null_words: [guest], known_event_types: [purchase]}"
+    warehouse.run("--vars", stricter, select=models)  # it reads the first rows again, because arrivals overlap
+    new = [("e3", None, "missing_visitor_id"), ("e4", "bob", "unknown_event_type")]
+    assert warehouse.rows("staging.checked_events", columns) == judged + new

@@ -4,7 +4,7 @@
 ) }}
 
 with new_events as (
-    select batch_id, event_at, loaded_at, reject_reason is null as is_usable
+    select batch_id, event_at, loaded_at, built_at, reject_reason is null as is_usable
     from {{ ref('int_events_checked') }}
     where
         batch_id > {{ build_bound('event_batches_last_build', 0) }}
@@ -38,8 +38,13 @@ newest_earlier_event_times as (
     from new_batches
 ),
 
+first_judgements as (
+    {{ first_judgements() }}
+),
+
 late_event_counts as (
-    -- an event is late if it is older, by more than late_event_minutes, than the newest event of earlier builds
+    -- an event is late if it is older, by more than late_event_minutes, than the newest event of earlier builds; an event
+    -- that waited for its item is not late, because its item was
     select
         new_events.batch_id,
         count(*) as late_count,
@@ -48,6 +53,8 @@ late_event_counts as (
             < newest_earlier_event_times.newest_earlier_event_at - interval '{{ var("lateness_window_days") }} days'
         ) as very_late_count
     from new_events
+    semi join first_judgements
+        on new_events.batch_id = first_judgements.batch_id and new_events.built_at = first_judgements.built_at
     inner join newest_earlier_event_times on new_events.batch_id = newest_earlier_event_times.batch_id
     where
         new_events.is_usable

@@ -98,9 +98,29 @@ kept_events as (
     {% endif %}
 ),
 
+{% if is_incremental() %}
+rows_found_usable as (
+    select event_id, visitor_id, item_id, event_type, event_at, loaded_at from {{ this }}
+    where
+        loaded_at >= {{ build_bound('earliest_arrival_to_read', "'-infinity'::timestamptz") }}
+        and {{ is_usable_once_item_is_known() }}
+),
+{% endif %}
+
 rejected_rows as (
-    select distinct * from new_events_with_reject_reasons
-    where reject_reason <> 'unknown_item'
+    select distinct new_rows.* from new_events_with_reject_reasons as new_rows
+    {% if is_incremental() %}
+    -- a row that an earlier build found usable is not rejected because the dbt vars have changed since
+    anti join rows_found_usable
+        on
+            new_rows.event_id = rows_found_usable.event_id
+            and coalesce(new_rows.visitor_id, new_rows.loaded_ids.visitor_id) = rows_found_usable.visitor_id
+            and coalesce(new_rows.item_id, new_rows.loaded_ids.item_id) = rows_found_usable.item_id
+            and new_rows.event_type = rows_found_usable.event_type
+            and new_rows.event_at = rows_found_usable.event_at
+            and new_rows.loaded_at = rows_found_usable.loaded_at
+    {% endif %}
+    where new_rows.reject_reason <> 'unknown_item'
 
     union all by name
     -- the later rows of an event that differ from the kept row; those that don't differ are dropped

@@ -16,7 +16,7 @@ with arrived_rows as (
 typed_rows as (
     select
         coalesce(
-            {{ blank_as_null('impression_id') }},
+            {{ null_word_as_null('impression_id') }},
             {{ length_prefixed_hash(compared_impression_columns()) }}
         ) as impression_id,
         {{ null_word_as_null('visitor_id') }} as visitor_id,

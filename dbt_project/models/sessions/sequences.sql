@@ -3,7 +3,15 @@
 
 with sequence_events as (
     select
-        {{ sequence_key() }} as sequence_id, items.visitor_id, items.item_id, items.event_at, items.event_id,
+        {{ sequence_key() }} as sequence_id,
+        {% if var('sequence_scope') == 'user' -%}
+        -- the devices of a user share one sequence; the sequence's visitor_id is the device that the user used last
+        arg_max(items.visitor_id, (items.event_at, items.event_id, items.visitor_id))
+            over (partition by {{ sequence_key() }}) as visitor_id,
+        {% else -%}
+        items.visitor_id,
+        {% endif -%}
+        items.item_id, items.event_at, items.event_id,
         {{ is_target_event('items.event_type') }} as is_target
     from {{ ref('session_items') }} as items
     {% if var('sequence_scope') == 'user' -%}
@@ -32,12 +40,11 @@ sequence_steps as (
 
 select
     sequence_id,
-    -- the devices of a user share one sequence; the sequence's visitor_id is the device that the user used last
-    arg_max(visitor_id, (event_at, event_id, visitor_id)) as visitor_id,
+    visitor_id,
     {{ ordered_list('item_id', event_sort_keys()) }} as items,
     {{ ordered_list('event_at', event_sort_keys()) }} as event_times,
     max(event_at) as ended_at,
     count(*)::integer as item_count,
     {{ ordered_list('is_target', event_sort_keys()) }} as is_target
 from sequence_steps
-group by sequence_id
+group by sequence_id, visitor_id

@@ -8,6 +8,8 @@
     post_hook="delete from {{ this }} where event_count = 0"
 ) }}
 
+{% set microseconds_a_minute = 60000000 %}
+
 with events_of_changed_sessions as (
     -- all events of all sessions that may have changed; none of their events is missing, because session_items assigns
     -- whole visits again
@@ -39,15 +41,16 @@ sessions_with_totals as (
 
 sessions_with_bot_reasons as (
     -- a session whose events have no bot_reason still counts as a bot's if the session has more than
-    -- bot_events_per_minute events a minute
+    -- bot_events_per_minute events a minute. Whole microseconds are compared, because minutes would have to be rounded
     select
         * replace (
             coalesce(
                 bot_reason,
                 case
                     when
-                        event_count > {{ var('bot_events_per_minute') or 'null' }}
-                        * greatest(1, {{ minutes_between('started_at', 'ended_at') }}) then 'rate'
+                        event_count * {{ microseconds_a_minute }} > {{ var('bot_events_per_minute') or 'null' }}
+                        * greatest({{ microseconds_a_minute }}, {{ microseconds_between('started_at', 'ended_at') }})
+                        then 'rate'
                 end
             ) as bot_reason
         )
