@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from batch_nights import (
     run_nights_until_batch_count,
 )
 from fake_batches import SPOILED
-from fake_openai import KEY
+from fake_openai import KEY, error
 
 from jobs.embedding import batch_api
 from jobs.embedding.backfill import EmbedOptions
@@ -92,6 +93,36 @@ def test_a_batch_that_the_service_no_longer_knows_is_handed_in_again(shop, batch
     assert recorded_batches(shop) == [("gone", 0, "the service doesn't know it (any more)")]
     run_nights_until_all_batches_end(shop, batches, night_count=1)
     assert has_all_vectors(shop)
+
+
+def open_batches(shop):
+    return shop.rows("select submission_id from ml.embedding_batches where ended_at is null")
+
+
+def test_at_a_wrong_address_no_batch_counts_as_gone(shop, batches, service, monkeypatch):
+    run_night(shop)
+    service.server.expect_request(re.compile("/wrong/.*")).respond_with_handler(lambda _: error(404, "not found"))
+    with monkeypatch.context() as wrong:
+        wrong.setenv("OPENAI_BASE_URL", service.server.url_for("/wrong"))
+        summary = run_night(shop)
+    assert summary["status"] == "incomplete"
+    assert "OPENAI_BASE_URL is wrong" in summary["detail"]["ended_by"]
+    assert len(open_batches(shop)) == 1
+    run_nights_until_all_batches_end(shop, batches, night_count=1)
+    assert has_all_vectors(shop)
+    assert batches.paid == ONCE
+
+
+@pytest.mark.parametrize("kind", ["retrieve", "content"])
+def test_results_that_are_not_found_are_not_lost_while_the_address_is_wrong(shop, batches, kind):
+    run_night(shop)
+    batches.end()
+    batches.faults = {kind: ["", "404"] if kind == "retrieve" else ["404"], "list": ["404"]}
+    assert "OPENAI_BASE_URL is wrong" in run_night(shop)["detail"]["ended_by"]
+    assert len(open_batches(shop)) == 1
+    run_night(shop)
+    assert has_all_vectors(shop)
+    assert batches.paid == ONCE
 
 
 def test_vectors_of_another_size_than_the_settings_say_end_the_run_before_more_are_bought(shop, batches):
