@@ -74,7 +74,11 @@ def embed(
     if options.max_cost is not None and math.isnan(options.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
     missing_texts_query = MissingTextsQuery(
-        embedding_model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
+        embedding_model,
+        options.retry_failed,
+        settings.embedding_too_long == "truncate",
+        options.texts_relation,
+        run_record.run_id,
     )
     record_empty_texts(connection, missing_texts_query, run_record.run_id)
     run_record.rows_in = stage_missing_texts(connection, missing_texts_query)

@@ -166,6 +166,18 @@ def test_a_refused_text_is_labelled_and_its_neighbours_go_through(shop, batches)
     assert has_all_vectors(shop)
 
 
+def test_a_text_that_is_refused_again_is_not_handed_in_a_third_time_by_the_same_run(shop, batches):
+    batches.lines = {"text 3": "400"}
+    run_nights_until_all_batches_end(shop, batches, night_count=1)
+    batches.at["retrieve"] = batches.end
+    summary = run_night(shop, EmbedOptions(retry_failed=True), embedding_batch_wait_minutes=3 / 60)
+    assert batches.asked.count("create") == 2
+    assert (summary["status"], summary["detail"]["handed_in"], summary["detail"]["failed"]) == ("done", 1, 1)
+    assert shop.labels().keys() == {"item-3"}
+    run_night(shop, EmbedOptions(retry_failed=True))
+    assert batches.asked.count("create") == 3, "a later run tries again"
+
+
 def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_some_batches(shop, batches):
     wrong = {f"a text whose line is {fault}": fault for fault in ["500", "missing", *SPOILED]}
     shop.write(**ALL, **{fault: text for text, fault in wrong.items()})
