@@ -15,15 +15,16 @@ from jobs.embedding.backlog import (
     record_empty_texts,
     stage_missing_texts,
 )
-from jobs.embedding.batch_api import COUNT_BATCHES_UNDER_WAY, embed_in_batches
+from jobs.embedding.batch_api import COUNT_BATCHES_UNDER_WAY, BatchTracker, embed_in_batches
 from jobs.embedding.batching import pack_requests
 from jobs.embedding.budget import Budget
 from jobs.embedding.provider import BatchProvider, DirectProvider, RateLimits
-from jobs.embedding.providers import provider_for
+from jobs.embedding.providers import equivalent_provider_names, provider_for
 from jobs.embedding.request_dispatcher import Dispatcher
 from jobs.embedding.stored_vectors import store_failures, store_vectors
 from jobs.errors import NextmartError, UsageError, redact
 from jobs.progress import progress, say
+from jobs.services.errors import ServiceError
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 from jobs.warehouse.job_runs import JobRun
@@ -60,6 +61,9 @@ def embed(
 ) -> None:
     """Write a row of ``ml.embeddings`` for each text of ``catalog.item_texts`` that has none.
 
+    A provider that answers at once is asked for texts that are in no batch under way; batches of the same embedding
+    model that have ended are collected first.
+
     If the service fails, the job run's status is ``incomplete``: vectors bought so far stay, the next run asks for the
     rest, and the caller goes on with the vectors that exist.
 
@@ -74,7 +78,11 @@ def embed(
     if options.max_cost is not None and math.isnan(options.max_cost):
         raise UsageError("--max-cost is an amount in US dollars, not nan")
     missing_texts_query = MissingTextsQuery(
-        embedding_model, options.retry_failed, settings.embedding_too_long == "truncate", options.texts_relation
+        embedding_model,
+        options.retry_failed,
+        settings.embedding_too_long == "truncate",
+        options.texts_relation,
+        run_record.run_id,
     )
     record_empty_texts(connection, missing_texts_query, run_record.run_id)
     run_record.rows_in = stage_missing_texts(connection, missing_texts_query)
@@ -85,10 +93,8 @@ def embed(
         "failed": 0,
         "tokens": 0,
     }
-    if (
-        not run_record.rows_in
-        and not connection.execute(COUNT_BATCHES_UNDER_WAY, embedding_model.values_of_key_columns).fetchall()[0][0]
-    ):
+    batch_count = connection.execute(COUNT_BATCHES_UNDER_WAY, embedding_model.values_of_key_columns).fetchall()[0][0]
+    if not run_record.rows_in and not batch_count:
         return  # without texts to embed or batches to collect, no provider is loaded
     provider = provider_for(settings, embedding_model)
     if options.max_cost is not None and provider.usd_per_million_tokens is None:
@@ -97,13 +103,17 @@ def embed(
             f'million tokens: [vars.embedding_models."{embedding_model.name}"] price = …'
         )
     budget = Budget(provider.usd_per_million_tokens, options.max_cost)
+    ended_by: NextmartError | None = None
     try:
         if isinstance(provider, DirectProvider):
-            ended_by = (
-                _embed_without_batches(connection, settings, run_record, provider, budget, missing_texts_query)
-                if run_record.rows_in
-                else None
-            )
+            if batch_count and "openai-batch" in equivalent_provider_names(embedding_model):
+                ended_by = _collect_batches(connection, settings, run_record, budget, missing_texts_query)
+                run_record.rows_in = stage_missing_texts(connection, missing_texts_query)
+                run_record.detail["texts"] = run_record.rows_in
+            if run_record.rows_in and not ended_by:
+                ended_by = _embed_without_batches(
+                    connection, settings, run_record, provider, budget, missing_texts_query
+                )
         else:
             ended_by = embed_in_batches(
                 connection, settings, run_record, cast(BatchProvider, provider), budget, missing_texts_query
@@ -116,6 +126,34 @@ def embed(
         if not connection.execute(SELECT_HAS_VECTORS, embedding_model.values_of_key_columns).fetchall()[0][0]:
             raise ended_by
         say(f"embed ended early; the vectors that exist will do meanwhile: {run_record.detail['ended_by']}")
+
+
+def _collect_batches(
+    connection: Connection,
+    settings: Settings,
+    run_record: JobRun,
+    budget: Budget,
+    missing_texts_query: MissingTextsQuery,
+) -> ServiceError | None:
+    """Store the results of ended batches that earlier runs have submitted with the provider ``openai-batch``.
+
+    Returns
+    -------
+    ServiceError or None
+        The error that ended the collection early; None if there was none.
+    """
+    embedding_model = missing_texts_query.embedding_model.model_copy(update={"provider": "openai-batch"})
+    provider = cast(BatchProvider, provider_for(settings, embedding_model))
+    batch_budget = Budget(provider.usd_per_million_tokens, max_cost=None)
+    tracker = BatchTracker(connection, settings, run_record, provider, batch_budget, missing_texts_query)
+    try:
+        tracker.collect_results()
+    except ServiceError as error:
+        return error
+    finally:
+        budget.add_spending_of(batch_budget)
+        run_record.detail["under_way"] = tracker.count_batches_under_way()[1]
+    return None
 
 
 def _embed_without_batches(

@@ -13,12 +13,13 @@ from jobs.warehouse.job_runs import JobRun
 PORTION_SIZE = 20_000  # number of texts that are read into memory at once
 
 # Texts that are not sent to a provider: texts with a vector or with a recorded reason for having none, and texts of
-# unfinished batches.
+# unfinished batches. A text that failed in an earlier run is sent again if $retry_failed, but one that the present run
+# ($run_id) has recorded as failed is not.
 SELECT_SETTLED_TEXTS = """
     select text_hash from ml.embeddings
     where
         embedding_model = $embedding_model and dimensions = $dimensions
-        and not ($retry_failed and status = 'failed')
+        and not ($retry_failed and status = 'failed' and run_id is distinct from $run_id)
         and not ($truncate and status = 'too_long' and embedding is null)
     union all
     select texts.text_hash
@@ -73,17 +74,20 @@ class MissingTextsQuery:
     ----------
     embedding_model : EmbeddingModel
     retry_failed : bool
-        Whether a text whose embedding failed before counts as missing.
+        Whether a text whose embedding failed in a run other than ``run_id`` counts as missing.
     truncate_too_long : bool
         Whether texts that are too long for the model are cut; otherwise they are rejected.
     texts_relation : str
         Name in SQL of the table or view that holds the items' texts.
+    run_id : str or None
+        The present run of the embed job; None outside such a run.
     """
 
     embedding_model: EmbeddingModel
     retry_failed: bool = False
     truncate_too_long: bool = True
     texts_relation: str = ITEM_TEXTS
+    run_id: str | None = None
 
     def bound_values(self) -> dict[str, object]:
         """Return the values of the ``$`` parameters in the SQL queries for missing texts."""
@@ -91,6 +95,7 @@ class MissingTextsQuery:
             **self.embedding_model.values_of_key_columns,
             "retry_failed": self.retry_failed,
             "truncate": self.truncate_too_long,
+            "run_id": self.run_id,
         }
 
 

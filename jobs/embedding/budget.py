@@ -68,19 +68,22 @@ class Budget:
         US dollars a million tokens; None if the price is unknown.
     max_cost : float or None
         US dollars that the run may spend; None for no limit.
+
+    Attributes
+    ----------
+    charged_tokens : int
+        Tokens that the run was charged for.
+    spent_usd : float
+        US dollars that the run has spent; 0 if the price is unknown.
     """
 
     def __init__(self, usd_per_million_tokens: float | None, max_cost: float | None) -> None:
         self.usd_per_million_tokens = usd_per_million_tokens
         self.charged_tokens = 0
+        self.spent_usd = 0.0
         self._max_cost = max_cost
         self._reserved = 0
         self._lock = threading.Lock()
-
-    @property
-    def spent_usd(self) -> float:
-        """US dollars that the run has spent; 0 if the price is unknown."""
-        return self.charged_tokens * (self.usd_per_million_tokens or 0) / 1e6
 
     def reserve(self, token_count: int) -> None:
         """Reserve the tokens that the service will charge for a request.
@@ -91,7 +94,7 @@ class Budget:
             If the run, with this request, might cost more than ``max_cost``.
         """
         with self._lock:
-            cost = (self.charged_tokens + self._reserved + token_count) * (self.usd_per_million_tokens or 0) / 1e6
+            cost = self.spent_usd + self._cost_of(self._reserved + token_count)
             if self._max_cost is not None and cost > self._max_cost * (1 + 1e-9):
                 raise BudgetExceeded(
                     f"stopped before a request that would bring the cost to ${cost:.6f}, over the ${self._max_cost:g} "
@@ -104,3 +107,13 @@ class Budget:
         with self._lock:
             self._reserved -= reserved_tokens
             self.charged_tokens += charged_tokens
+            self.spent_usd += self._cost_of(charged_tokens)
+
+    def add_spending_of(self, other_budget: "Budget") -> None:
+        """Count what the same run has spent at another price."""
+        with self._lock:
+            self.charged_tokens += other_budget.charged_tokens
+            self.spent_usd += other_budget.spent_usd
+
+    def _cost_of(self, token_count: int) -> float:
+        return token_count * (self.usd_per_million_tokens or 0) / 1e6

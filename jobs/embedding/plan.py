@@ -9,7 +9,7 @@ from jobs.dbt_vars import EmbeddingModel
 from jobs.embedding.backlog import MissingTextsQuery, count_missing_texts, sample_missing_texts
 from jobs.embedding.batching import cut_to_token_limit
 from jobs.embedding.provider import DirectProvider, Provider, RateLimits
-from jobs.embedding.providers import provider_for
+from jobs.embedding.providers import equivalent_provider_names, provider_for
 from jobs.settings import Settings
 from jobs.warehouse.connection import Connection
 
@@ -20,7 +20,8 @@ NEW_CUSTOMER_LIMITS = RateLimits(requests_per_minute=3000, tokens_per_minute=1_0
 BATCH_MINUTES = 24 * 60.0  # minutes that OpenAI's Batch API may take to answer a batch
 
 SELECT_LAST_RUN = """
-    -- number of texts and duration in minutes of the newest embed run that is large enough to estimate the speed
+    -- number of texts and duration in minutes of the newest embed run that is large enough to estimate the speed; a run
+    -- that also collected batches (its detail has 'under_way') got vectors of more texts than it asked for
     select
         (detail ->> '$.texts')::bigint as texts,
         date_diff('millisecond', started_at, finished_at) / 60000.0 as minutes
@@ -28,6 +29,7 @@ SELECT_LAST_RUN = """
     where
         job = 'embed' and status = 'done' and rows_out >= 1000
         and (detail ->> '$.embedding_model') = $embedding_model and (detail ->> '$.provider') = $provider
+        and (detail ->> '$.under_way') is null
     order by run_number desc nulls last, started_at desc
     limit 1
 """
@@ -93,19 +95,6 @@ def plan_embedding(connection: Connection, settings: Settings, retry_failed: boo
             EmbedPlan(provider_name, embedding_model.name, item_count, text_count, token_count, cost, minutes)
         )
     return planned
-
-
-def equivalent_provider_names(embedding_model: EmbeddingModel) -> list[str]:
-    """Return the name of an embedding model's provider, then the names of other providers of the same vectors.
-
-    OpenAI sells the same vectors directly (``openai``) and in batches (``openai-batch``).
-    """
-    openai = ["openai", "openai-batch"]
-    return (
-        sorted(openai, key=lambda provider_name: provider_name != embedding_model.provider)
-        if embedding_model.provider in openai
-        else [embedding_model.provider]
-    )
 
 
 def plans_as_dictionary(plans: list[EmbedPlan]) -> dict[str, Any]:

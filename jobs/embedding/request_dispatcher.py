@@ -3,7 +3,8 @@
 Who causes a failure is tested, not guessed. If a request still fails after its retries, either one of its texts or the
 service is at fault. If other requests succeed meanwhile, or a probe (a request with a harmless text) does, the failed
 request is split in halves until the failing text stands alone, and that text is recorded as failed. If nothing
-succeeds, the run ends and its texts stay for the next run.
+succeeds, the run ends and its texts stay for the next run. The run also ends if the service is too busy for a text that
+stands alone: being busy is no failure, so that text is not recorded as failed.
 """
 
 import threading
@@ -143,6 +144,9 @@ class Dispatcher:
             self._end_run(error)
             return RequestOutcome()
         except ServiceError as error:
+            if len(texts) == 1 and isinstance(error, ServiceBusyError):
+                self._end_run(error)  # the same request will succeed later: the text waits for the next run
+                return RequestOutcome()
             if not self._service_works(
                 error,
                 earliest_time_of_proof=self._earliest_time_of_success_proving_service_works(error, texts, started),

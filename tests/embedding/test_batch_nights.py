@@ -63,6 +63,56 @@ def test_what_is_under_way_is_not_asked_for_directly_either(shop, batches, servi
     assert has_all_vectors(shop)
 
 
+def test_a_night_that_asks_directly_takes_what_a_batch_has_ready(shop, batches, service):
+    run_night(shop)
+    waiting = run_night(shop, provider="openai")
+    assert (waiting["status"], waiting["rows_out"], waiting["detail"]["under_way"]) == ("done", 0, 7)
+    batches.end()
+    collected = run_night(shop, provider="openai")
+    assert has_all_vectors(shop)
+    assert (collected["status"], collected["rows_out"], collected["detail"]["under_way"]) == ("done", 7, 0)
+    assert (collected["detail"]["tokens"], collected["cost"]) == (21, pytest.approx(21 * PRICE))
+    assert recorded_batches(shop) == [("completed", 7, None)]
+    assert has_nothing_left_over(shop)
+    assert (batches.paid, service.asked) == (ONCE, [])
+
+
+def test_what_a_batch_left_without_a_vector_is_asked_for_directly_in_the_same_night(shop, batches, service):
+    batches.lines = {"text 3": "500"}
+    run_night(shop)
+    batches.end()
+    summary = run_night(shop, provider="openai")
+    assert service.asked == [["text 3"]]
+    assert has_all_vectors(shop)
+    assert (summary["status"], summary["rows_in"], summary["rows_out"], summary["detail"]["texts"]) == ("done", 1, 7, 1)
+    assert summary["cost"] == pytest.approx((18 + 2 * 3) * PRICE), "a token costs twice as much without batches"
+
+
+def test_a_night_that_cannot_collect_its_batches_asks_for_nothing(shop, batches, service):
+    run_night(shop)
+    batches.end()
+    shop.write(**ALL, new="a text that came later")
+    batches.faults["retrieve"] = ["401"]
+    summary = run_night(shop, provider="openai")
+    assert (summary["status"], summary["rows_in"], summary["detail"]["under_way"]) == ("incomplete", 1, 7)
+    assert "doesn't accept OPENAI_API_KEY" in summary["detail"]["ended_by"]
+    assert service.asked == []
+    run_night(shop, provider="openai")
+    assert has_all_vectors(shop)
+    assert batches.paid == ONCE
+
+
+def test_what_collected_batches_cost_counts_for_the_limit_of_the_night(shop, batches, service):
+    run_night(shop)
+    batches.end()
+    shop.write(**ALL, new="new")
+    summary = run_night(shop, EmbedOptions(max_cost=21 * PRICE), provider="openai")
+    assert has_all_vectors(shop, except_item_ids=["new"])
+    assert (summary["status"], summary["rows_out"]) == ("incomplete", 7)
+    assert "--max-cost" in summary["detail"]["ended_by"]
+    assert service.asked == []
+
+
 def test_texts_that_arrive_meanwhile_are_handed_in_by_themselves(shop, batches):
     shop.write(**FIRST, **dict([*TEXTS.items()][:3]))
     run_night(shop)

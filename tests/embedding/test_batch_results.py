@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from batch_nights import (
     run_nights_until_batch_count,
 )
 from fake_batches import SPOILED
-from fake_openai import KEY
+from fake_openai import KEY, error
 
 from jobs.embedding import batch_api
 from jobs.embedding.backfill import EmbedOptions
@@ -94,6 +95,36 @@ def test_a_batch_that_the_service_no_longer_knows_is_handed_in_again(shop, batch
     assert has_all_vectors(shop)
 
 
+def open_batches(shop):
+    return shop.rows("select submission_id from ml.embedding_batches where ended_at is null")
+
+
+def test_at_a_wrong_address_no_batch_counts_as_gone(shop, batches, service, monkeypatch):
+    run_night(shop)
+    service.server.expect_request(re.compile("/wrong/.*")).respond_with_handler(lambda _: error(404, "not found"))
+    with monkeypatch.context() as wrong:
+        wrong.setenv("OPENAI_BASE_URL", service.server.url_for("/wrong"))
+        summary = run_night(shop)
+    assert summary["status"] == "incomplete"
+    assert "OPENAI_BASE_URL is wrong" in summary["detail"]["ended_by"]
+    assert len(open_batches(shop)) == 1
+    run_nights_until_all_batches_end(shop, batches, night_count=1)
+    assert has_all_vectors(shop)
+    assert batches.paid == ONCE
+
+
+@pytest.mark.parametrize("kind", ["retrieve", "content"])
+def test_results_that_are_not_found_are_not_lost_while_the_address_is_wrong(shop, batches, kind):
+    run_night(shop)
+    batches.end()
+    batches.faults = {kind: ["", "404"] if kind == "retrieve" else ["404"], "list": ["404"]}
+    assert "OPENAI_BASE_URL is wrong" in run_night(shop)["detail"]["ended_by"]
+    assert len(open_batches(shop)) == 1
+    run_night(shop)
+    assert has_all_vectors(shop)
+    assert batches.paid == ONCE
+
+
 def test_vectors_of_another_size_than_the_settings_say_end_the_run_before_more_are_bought(shop, batches):
     batches.lines = dict.fromkeys(TEXTS.values(), "dimensions")
     run_night(shop)
@@ -133,6 +164,18 @@ def test_a_refused_text_is_labelled_and_its_neighbours_go_through(shop, batches)
     batches.end()
     run_night(shop)
     assert has_all_vectors(shop)
+
+
+def test_a_text_that_is_refused_again_is_not_handed_in_a_third_time_by_the_same_run(shop, batches):
+    batches.lines = {"text 3": "400"}
+    run_nights_until_all_batches_end(shop, batches, night_count=1)
+    batches.at["retrieve"] = batches.end
+    summary = run_night(shop, EmbedOptions(retry_failed=True), embedding_batch_wait_minutes=3 / 60)
+    assert batches.asked.count("create") == 2
+    assert (summary["status"], summary["detail"]["handed_in"], summary["detail"]["failed"]) == ("done", 1, 1)
+    assert shop.labels().keys() == {"item-3"}
+    run_night(shop, EmbedOptions(retry_failed=True))
+    assert batches.asked.count("create") == 3, "a later run tries again"
 
 
 def test_texts_without_a_usable_vector_are_asked_for_again_and_given_up_after_some_batches(shop, batches):

@@ -148,6 +148,17 @@ def test_exactly_enough_is_allowed_however_it_is_added_up(price):
         budget.reserve(1)
 
 
+def test_what_was_spent_at_another_price_counts():
+    batch_budget = Budget(usd_per_million_tokens=1.0, max_cost=None)
+    batch_budget.settle(0, 200)
+    budget = Budget(usd_per_million_tokens=2.0, max_cost=0.001)
+    budget.add_spending_of(batch_budget)
+    assert (budget.charged_tokens, budget.spent_usd) == (200, pytest.approx(0.0002))
+    with pytest.raises(BudgetExceeded):
+        budget.reserve(401)
+    budget.reserve(400)
+
+
 def test_what_was_charged_beyond_the_estimate_counts():
     budget = Budget(usd_per_million_tokens=1.0, max_cost=0.001)
     budget.reserve(500)

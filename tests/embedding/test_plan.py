@@ -170,6 +170,7 @@ def test_minutes_follow_from_the_newest_run_that_did_enough(catalogue, planned):
     earlier_run(catalogue, "right", ago=5, minutes=10, texts=2000)
     earlier_run(catalogue, "of few texts", minutes=500, texts=9, rows_out=9)
     earlier_run(catalogue, "broken off", minutes=500, status="incomplete")
+    earlier_run(catalogue, "of batches too", minutes=500, texts=9, under_way=0)
     earlier_run(catalogue, "another model", minutes=500, embedding_model="text-embedding-3-small")
     earlier_run(catalogue, "another provider", minutes=500, provider="local")
     catalogue.rows("insert into ml.job_runs (run_id, job, started_at, status) values ('t', 'train', now(), 'done')")

@@ -308,6 +308,23 @@ def test_a_service_that_is_busy_for_ever_ends_the_run_when_patience_does():
     assert len(provider.asked) < 150, "it is not asked without a pause"
 
 
+@pytest.mark.parametrize("text_count", [1, 4])
+def test_a_text_for_which_the_service_is_too_busy_waits_for_the_next_run(text_count):
+    """A long text may exceed the limit of tokens a minute for longer than patience lasts, and a short probe may not."""
+
+    def busy(texts):
+        if "text 0" in texts:
+            raise ServiceBusyError("later")
+
+    provider = Function(busy)
+    dispatcher = dispatcher_of(provider, patience=0.2)
+    texts = texts_of(text_count)
+    vectors, failed = dispatched(dispatcher, [texts])
+    assert failed == {}, "being busy is not a failure"
+    assert vectors.keys() <= {text.text for text in texts[1:]}
+    assert str(dispatcher.ended_by) == "later"
+
+
 @pytest.mark.parametrize("wanted", [0.01, 3600])
 def test_a_pause_that_the_service_wants_is_no_reason_to_wait_beyond_patience(wanted):
     def busy(texts):

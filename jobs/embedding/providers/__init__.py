@@ -35,3 +35,16 @@ def provider_for(settings: Settings, embedding_model: EmbeddingModel) -> Provide
     module = import_module(f"{__name__}.{embedding_model.provider.replace('-', '_')}")
     provider: Provider = module.make_provider(settings, embedding_model)
     return provider
+
+
+def equivalent_provider_names(embedding_model: EmbeddingModel) -> list[str]:
+    """Return the name of an embedding model's provider, then the names of other providers of the same vectors.
+
+    OpenAI sells the same vectors directly (``openai``) and in batches (``openai-batch``).
+    """
+    openai = ["openai", "openai-batch"]
+    return (
+        sorted(openai, key=lambda provider_name: provider_name != embedding_model.provider)
+        if embedding_model.provider in openai
+        else [embedding_model.provider]
+    )

@@ -112,26 +112,48 @@ class OpenAIBatchProvider:
         return None
 
     def fetch_batch_state(self, batch_id: str) -> BatchState:
-        """Ask the service for the progress of a batch; the status of an unknown batch is ``gone``."""
+        """Ask the service for the progress of a batch; the status of an unknown batch is ``gone``.
+
+        Raises
+        ------
+        ActionNeededError
+            If the service knows neither the batch nor the list of batches, since then its address is wrong.
+        """
         with translate_openai_errors(self.direct_provider.model_name):
             try:
                 batch = self._retrying_client.batches.retrieve(batch_id)
             except openai.NotFoundError:
+                self._require_list_of_batches()
                 return BatchState("gone", True, "the service doesn't know it (any more)")
             errors = (batch.errors.data if batch.errors else None) or []
             messages = [error.message or error.code or "" for error in errors]
             return BatchState(batch.status, batch.status in ENDED_STATUSES, "; ".join(messages))
 
     def fetch_batch_results(self, batch_id: str) -> Iterator[BatchedTextResult]:
-        """Yield the results in a batch's output file and error file; expired and cancelled batches also have them."""
+        """Yield the results in a batch's output file and error file; expired and cancelled batches also have them.
+
+        Raises
+        ------
+        ActionNeededError
+            As for :meth:`fetch_batch_state`.
+        """
         with translate_openai_errors(self.direct_provider.model_name):
             try:
                 batch = self._retrying_client.batches.retrieve(batch_id)
                 for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
                     with self._retrying_client.files.with_streaming_response.content(file_id) as answer:
                         yield from filter(None, map(parse_result_line, answer.iter_lines()))
-            except openai.NotFoundError:  # the batch or a file was deleted: texts without a result are submitted again
-                return
+            except openai.NotFoundError:
+                self._require_list_of_batches()
+                return  # the batch or a file was deleted: texts without a result are submitted again
+
+    def _require_list_of_batches(self) -> None:
+        """Ask for the list of batches after "not found", which a wrong OPENAI_BASE_URL gives for a batch too.
+
+        If the address is wrong, this request raises :class:`openai.NotFoundError` as well. If it succeeds, the service
+        really does not have what it did not find.
+        """
+        self._retrying_client.batches.list(limit=1)
 
     @property
     def _retrying_client(self) -> Any:
