@@ -200,8 +200,8 @@ def _models_of_placements(connection: Connection, settings: Settings, run_record
             no_model = f"[placements.{name}] model: there is no usable model of the family {placement.model}"
             if placement.model not in settings.models:
                 raise NextmartError(f"{no_model}; name it in the setting models, so that the night trains it")
-            why = why_no_usable_model(connection, settings, placement.model)
-            say(f"WARN: {no_model}: {why}. Popular items fill the placement until `nextmart train` has trained one")
+            reason = why_no_usable_model(connection, settings, placement.model)
+            say(f"WARN: {no_model}: {reason}. Popular items fill the placement until `nextmart train` has trained one")
         model = usable.get(placement.model) if placement.model else live
         if model and (why := why_unusable(model, settings)):
             raise NextmartError(f"the live model {model.model_version} can't recommend: {why}; {RENEWAL_ADVICE}")

@@ -15,7 +15,7 @@ from jobs.core.arrays import Longs, State
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
-from jobs.errors import UsageError
+from jobs.errors import UnusableParametersError, UsageError
 from jobs.language_models.chat_model_weights import require_lora_package
 from jobs.language_models.language_model import LanguageModel, Sampling
 from jobs.language_models.paid_services import PaidServices
@@ -125,7 +125,7 @@ class LLMSeqPrompt(Model):
         self.event_counts = np.bincount(train_sequences.items, minlength=len(catalog)).astype(np.int64)
         if self.parameters["variant"] == "classify":
             if not catalog.has_embedding_mask.any():
-                raise UsageError(
+                raise UnusableParametersError(
                     "llmseqprompt's variant 'classify' needs items with an embedding: run `nextmart embed`"
                 )
             embeddings = _llmseqsim_scorer(catalog).item_vectors.numpy()
