@@ -99,7 +99,7 @@ def embed_summary_line(embed_summary: dict[str, Any]) -> str:
         embed_summary["rows_out"],
     )
     clauses = {
-        f"{rows_out:,} of {rows_in:,} texts embedded with {detail['embedding_model']}": True,
+        f"{_embedded_words(rows_in, rows_out)} with {detail['embedding_model']}": True,
         f"{detail['failed']:,} failed (ml.embeddings says why)": detail["failed"],
         f"{detail['under_way']:,} under way in batches": detail["under_way"],
         f"{detail['tokens']:,} tokens, {format_dollars(embed_summary['cost'])}": detail["tokens"],
@@ -112,7 +112,9 @@ def job_summary_line(job_summary: dict[str, Any]) -> str:
     detail, rows_in, rows_out = job_summary["detail"], job_summary["rows_in"], job_summary["rows_out"]
     match job_summary["job"]:
         case "embed":
-            return f"{rows_out:,} of {rows_in:,} texts embedded" if rows_in else "every text has a vector"
+            under_way = f"{detail['under_way']:,} texts under way in batches" if detail.get("under_way") else ""
+            embedded = _embedded_words(rows_in, rows_out) if rows_in or rows_out else ""
+            return ", ".join(filter(None, (embedded, under_way))) or "every text has a vector"
         case "train":
             left_out = f", {len(detail['left_out'])} left out" if "left_out" in detail else ""
             limit = _limit_words(detail)
@@ -121,6 +123,12 @@ def job_summary_line(job_summary: dict[str, Any]) -> str:
             return f"{rows_out} models measured, live: {(detail['live'] or 'none').split('-')[0]}"
         case _:
             return "nothing changed" if job_summary["status"] == "unchanged" else f"lists for {rows_in:,} visitors"
+
+
+def _embedded_words(texts_to_embed: int, embedded_texts: int) -> str:
+    """Return how many texts got a vector: more than the run had to embed, if a batch of an earlier run has ended."""
+    of_texts = f" of {texts_to_embed:,}" if embedded_texts <= texts_to_embed else ""
+    return f"{embedded_texts:,}{of_texts} texts embedded"
 
 
 def _limit_words(train_detail: dict[str, Any]) -> str:
