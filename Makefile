@@ -13,11 +13,11 @@ demo: $(VENV)/installed
 
 install: $(VENV)/installed
 
-# the checks of `lint` take the time in which the tests wait; `make lint` alone tells within a minute
+# lint runs at the lowest priority while the tests run, in the time in which they wait; `make lint` alone is quicker
 test: $(VENV)/installed-dev
 	$(MAKE) --no-print-directory --jobs 2 lint-beside unit
 
-# without the flags of `test`, since `lint` has its own --jobs
+# MAKEFLAGS is emptied, because `lint` sets --jobs itself
 lint-beside: $(VENV)/installed-dev
 	MAKEFLAGS= nice -n 19 $(MAKE) --no-print-directory lint
 

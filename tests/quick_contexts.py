@@ -121,7 +121,7 @@ def _to_dict(context: ManifestContext) -> dict[str, Any]:
 
 
 def _set_generator(adapter: BaseAdapter, generator: Callable[..., dict[str, Any]]) -> None:
-    """Let an adapter make one context in a thread for all macros that it calls, which ask for nothing of their own."""
+    """Let an adapter use one context in each thread for all macros that it calls; dbt makes equal ones for each."""
     contexts = threading.local()
 
     def generate(macro: Any, config: Any, manifest: Any, package: str | None) -> dict[str, Any]:

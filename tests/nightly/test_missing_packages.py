@@ -3,22 +3,12 @@
 import builtins
 
 import pytest
-from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
+from tiny_warehouse import rings
 
 from jobs.errors import UsageError
 from jobs.settings import Settings
 
 HISTORY = rings(100, rings_=3)
-
-
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    let_minutes_pass(monkeypatch)
-    warehouse = TinyWarehouse()
-    warehouse.fill(HISTORY, items_of(HISTORY))
-    yield warehouse
-    warehouse.connection.close()
 
 
 @pytest.mark.parametrize(

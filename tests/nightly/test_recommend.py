@@ -1,7 +1,7 @@
 """The recommend job on a tiny warehouse: which model recommends, and which visitors get a new list."""
 
 import pytest
-from tiny_warehouse import TinyWarehouse, items_of, let_minutes_pass, rings
+from tiny_warehouse import items_of, rings
 
 from jobs.errors import NextmartError
 from jobs.settings import Settings
@@ -11,18 +11,13 @@ MODELS = ["popularity", "llmseqsim"]
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    let_minutes_pass(monkeypatch)
-    warehouse = TinyWarehouse()
-    warehouse.fill(HISTORY, items_of(HISTORY))
-    warehouse.connection.execute(
+def tiny(tiny):
+    tiny.connection.execute(
         "insert into catalog.item_embeddings "
         "select item_id, list_transform(range(384), lambda place: sin(hash(item_id) % 1000 * place)), item_id "
         "from catalog.items"
     )
-    yield warehouse
-    warehouse.connection.close()
+    return tiny
 
 
 def setting(**more) -> Settings:

@@ -5,7 +5,7 @@ import weakref
 
 import polars as pl
 import pytest
-from tiny_warehouse import DAY, DIMENSIONS, START, TinyWarehouse, items_of, let_minutes_pass, rings
+from tiny_warehouse import DAY, DIMENSIONS, START, items_of, rings
 
 from jobs.commands.status import read_status
 from jobs.commands.terminal import job_summary_line, print_status
@@ -26,16 +26,6 @@ PROTOCOLS = ["cutoff", "paper"]
 
 def setting(training_sequences: int | None = None, **more) -> Settings:
     return Settings(**{"models": MODELS, "training_sequences": training_sequences, "validation_limit": 30, **more})
-
-
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    let_minutes_pass(monkeypatch)
-    warehouse = TinyWarehouse()
-    warehouse.fill(HISTORY, items_of(HISTORY))
-    yield warehouse
-    warehouse.connection.close()
 
 
 @pytest.fixture
