@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # the set of versions that the tests ran with
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo install test lint lint-beside lint-sql lint-types lint-style unit docs benchmarks benchmarks-peers clean
+.PHONY: demo install test lint lint-beside lint-all lint-sql lint-types lint-style unit docs benchmarks benchmarks-peers clean
 
 demo: $(VENV)/installed
 	$(BIN)/nextmart demo
@@ -17,13 +17,14 @@ install: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(MAKE) --no-print-directory --jobs 2 lint-beside unit
 
-# MAKEFLAGS is emptied, because `lint` sets --jobs itself
 lint-beside: $(VENV)/installed-dev
-	MAKEFLAGS= nice -n 19 $(MAKE) --no-print-directory lint
+	nice -n 19 $(MAKE) --no-print-directory --output-sync lint-all
 
 # two at a time
 lint: $(VENV)/installed-dev
-	$(MAKE) --no-print-directory --jobs 2 --output-sync lint-sql lint-types lint-style
+	$(MAKE) --no-print-directory --jobs 2 --output-sync lint-all
+
+lint-all: lint-sql lint-types lint-style
 
 lint-sql:
 	$(BIN)/sqlfluff lint --nocolor --disable-progress-bar dbt_project/models dbt_project/tests sql/ddl sql/analyses sql/report
