@@ -87,7 +87,7 @@ LOADED = "select event_id, visitor_id, item_id, event_type, event_at from raw.ev
         ("events.csv", AS_CSV),
         ("EVENTS.CSV", AS_CSV),
         ("events.2026.csv", AS_CSV),
-        ("events.csv.gz", gzip.compress(AS_CSV.encode())),
+        ("events.csv.gz", gzip.compress(AS_CSV.encode(), mtime=0)),
         ("with_bom.csv", "\ufeff" + AS_CSV),
         ("semicolons.csv", AS_CSV.replace(",", ";")),
         ("crlf.csv", AS_CSV.replace("\n", "\r\n")),
