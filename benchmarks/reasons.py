@@ -134,15 +134,15 @@ def _uci_histories_and_titles() -> tuple[pl.DataFrame, dict[str, str]]:
 
 def _make_catalogue(item_ids: Texts, titles: dict[str, str]) -> Catalog:
     texts = np.array([titles.get(item_id, "") for item_id in item_ids], np.object_)
-    return Catalog(item_ids, _tfidf_vectors(texts), np.ones(len(item_ids), np.bool_), texts)
+    return Catalog(item_ids, tfidf_vectors(texts, WIDTH), np.ones(len(item_ids), np.bool_), texts)
 
 
-def _tfidf_vectors(texts: Texts) -> Floats:
+def tfidf_vectors(texts: Texts, width: int) -> Floats:
     """Return vectors of texts: TF-IDF of their words, reduced by a singular value decomposition.
 
     Returns
     -------
-    float32 array (texts, WIDTH)
+    float32 array (texts, width)
     """
     words = [re.findall(r"[a-z]+", text.lower()) for text in texts]
     counts = Counter(word for text in words for word in set(text))
@@ -151,7 +151,7 @@ def _tfidf_vectors(texts: Texts) -> Floats:
     rows, columns = np.array(cells).T
     matrix = sparse.csr_array((np.ones(len(cells)), (rows, columns)), shape=(len(texts), len(index)))
     matrix = matrix * np.log(len(texts) / np.array([counts[word] for word in index]))
-    left, values, _ = svds(sparse.csr_array(matrix), k=WIDTH, random_state=0)
+    left, values, _ = svds(sparse.csr_array(matrix), k=width, random_state=0)
     return np.asarray(left * values, np.float32)
 
 

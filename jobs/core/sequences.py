@@ -24,11 +24,15 @@ class Sequences:
     is_target : bool array (total,), optional
         Whether each element of ``items`` is a target: an event of a type that models predict (dbt var
         ``target_event_types``). None: every element is one.
+    time_numbers : int32 array (total,), optional
+        Number of the time of each element of ``items``: within a row it is the same for items of one time, such as the
+        lines of an order, and higher for later items. None: no two items of a row have the same time.
     """
 
     items: Ints
     offsets: Longs
     is_target: Bools | None = None
+    time_numbers: Ints | None = None
 
     @classmethod
     def from_lists(cls, item_lists: Iterable[Iterable[int]]) -> "Sequences":
@@ -115,6 +119,14 @@ class Sequences:
         matrix[np.arange(width) >= width - self.lengths[:, None]] = self.items
         return matrix
 
+    def shuffle_items_of_one_time(self, generator: np.random.Generator) -> "Sequences":
+        """Return the rows with the items of each time in random order; all others stay where they are."""
+        if self.time_numbers is None:
+            return self
+        begins = np.ones(len(self.items), np.bool_)
+        begins[1:] = (np.diff(self.time_numbers) != 0) | (np.diff(self.row_of_each_item()) != 0)
+        return self._select(np.argsort(begins.cumsum() + generator.random(len(self.items))), self.offsets)
+
     def row_of_each_item(self) -> Longs:
         """Return the number of the row to which each element of ``items`` belongs: int64 array (total,)."""
         return np.repeat(np.arange(len(self)), self.lengths)
@@ -123,9 +135,17 @@ class Sequences:
         """Return the sequences without the elements of ``items`` at which ``is_kept`` is False."""
         counts = np.bincount(self.row_of_each_item()[is_kept], minlength=len(self))
         offsets = np.concatenate([[0], counts.cumsum()]).astype(np.int64)
-        return Sequences(self.items[is_kept], offsets, None if self.is_target is None else self.is_target[is_kept])
+        return self._select(is_kept, offsets)
 
     def _gather_slices(self, starts: Longs, lengths: Longs) -> "Sequences":
         offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
         index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
-        return Sequences(self.items[index], offsets, None if self.is_target is None else self.is_target[index])
+        return self._select(index, offsets)
+
+    def _select(self, index_or_mask: Longs | Bools, offsets: Longs) -> "Sequences":
+        return Sequences(
+            self.items[index_or_mask],
+            offsets,
+            None if self.is_target is None else self.is_target[index_or_mask],
+            None if self.time_numbers is None else self.time_numbers[index_or_mask],
+        )

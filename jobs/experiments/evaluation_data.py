@@ -81,9 +81,9 @@ class EvaluationData:
 
 
 def arrays_of_sequences(sequences: Sequences) -> list[npt.NDArray[Any]]:
-    """Return the arrays of sequences; that of the targets is left out if every item is one."""
-    is_target = [] if sequences.is_target is None else [sequences.is_target]
-    return [sequences.items, sequences.offsets, *is_target]
+    """Return the arrays of sequences, without those that are None."""
+    optional = (sequences.is_target, sequences.time_numbers)
+    return [sequences.items, sequences.offsets, *(array for array in optional if array is not None)]
 
 
 def hash_arrays(arrays: Iterable[npt.NDArray[Any]]) -> str:

@@ -21,7 +21,7 @@ from jobs.models.base import Model
 from jobs.models.registry import make_model
 from jobs.warehouse.connection import Connection
 
-MODEL_FORMAT_VERSION = 4
+MODEL_FORMAT_VERSION = 5
 """Version of the format of weights and fingerprints; when it changes, every stored model has to be trained again."""
 
 RENEWAL_ADVICE = "run `nextmart run`, or `nextmart train` and then `nextmart evaluate`"

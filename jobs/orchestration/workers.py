@@ -34,9 +34,8 @@ def _fit_as_worker(process_group: processes.ProcessGroup) -> None:
         if message == "fit":
             seed = facts["seed"]
             model: Any = registry.make_model(facts["family"], facts["parameters"])
-            batches = model.prepare_worker_training(
-                Sequences(tensors["items"].numpy(), tensors["offsets"].numpy()), facts["items"]
-            )
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+            batches = model.prepare_worker_training(Sequences(**arrays), facts["items"])
             optimizer = loop.make_optimizer(model.network, model.parameters)
         elif message == "state":
             loop.restore_training_state(model.network, optimizer, tensors)

@@ -106,6 +106,8 @@ class ProcessGroup(SingleProcess):
     def send_model_to_fit(self, model_description: Mapping[str, Any], train_sequences: Sequences) -> None:
         """Send the workers a description of the model, and the training sequences of which they make batches."""
         arrays = {"items": train_sequences.items, "offsets": train_sequences.offsets}
+        if train_sequences.time_numbers is not None:
+            arrays["time_numbers"] = train_sequences.time_numbers
         self.send_message(
             "fit", dict(model_description), {name: torch.from_numpy(value) for name, value in arrays.items()}
         )

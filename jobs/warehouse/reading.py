@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from jobs.core.arrays import Floats
+from jobs.core.arrays import Floats, Ints, Longs
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
@@ -145,11 +145,20 @@ def newest_loaded_at(connection: Connection) -> datetime | None:
 
 
 def sequences_as_indices(frame: pl.DataFrame, catalog: Catalog) -> Sequences:
-    """Turn a frame with the column ``items`` and perhaps ``is_target`` into sequences of the catalogue's indices."""
-    return items_as_indices(frame["items"], catalog, frame["is_target"] if "is_target" in frame.columns else None)
+    """Turn a frame into sequences of the catalogue's indices.
+
+    Its column is ``items``; it may have ``is_target`` and ``event_times`` too.
+    """
+    optional = (frame[name] if name in frame.columns else None for name in ("is_target", "event_times"))
+    return items_as_indices(frame["items"], catalog, *optional)
 
 
-def items_as_indices(item_id_lists: pl.Series, catalog: Catalog, is_target_lists: pl.Series | None = None) -> Sequences:
+def items_as_indices(
+    item_id_lists: pl.Series,
+    catalog: Catalog,
+    is_target_lists: pl.Series | None = None,
+    event_time_lists: pl.Series | None = None,
+) -> Sequences:
     """Turn lists of item_ids into sequences of the items' indices in the catalogue; unknown item_ids are dropped.
 
     Parameters
@@ -157,6 +166,8 @@ def items_as_indices(item_id_lists: pl.Series, catalog: Catalog, is_target_lists
     item_id_lists : polars.Series of list of str or categorical (rows,)
     is_target_lists : polars.Series of list of bool (rows,), optional
         For each item of a list, whether it is a target (:class:`jobs.core.sequences.Sequences`).
+    event_time_lists : polars.Series of list of datetime (rows,), optional
+        The time of each item of a list, never decreasing. Without it, the sequences have no time numbers.
     """
     item_ids = pl.Series("item_id", catalog.item_ids, dtype=pl.String).cast(pl.Categorical)
     item_indices = pl.DataFrame(item_ids).with_row_index("item_index")
@@ -166,13 +177,20 @@ def items_as_indices(item_id_lists: pl.Series, catalog: Catalog, is_target_lists
     is_target = None
     if is_target_lists is not None:
         is_target = is_target_lists.explode(empty_as_null=False, keep_nulls=False).to_numpy().astype(np.bool_)
-    sequences = Sequences(
-        indices.cast(pl.Int32).fill_null(-1).to_numpy(),
-        np.concatenate([[0], lengths.cumsum()]).astype(np.int64),
-        is_target,
-    )
+    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
+    time_numbers = None if event_time_lists is None else _number_times(event_time_lists, offsets)
+    sequences = Sequences(indices.cast(pl.Int32).fill_null(-1).to_numpy(), offsets, is_target, time_numbers)
     # unknown items have the index -1, which is the last entry of the array: False drops them
     return sequences.keep_items(np.append(np.ones(len(catalog), np.bool_), np.False_))
+
+
+def _number_times(event_time_lists: pl.Series, offsets: Longs) -> Ints | None:
+    """Return the number of each event's time (:class:`Sequences`); None if no two events of a list have one time."""
+    times = event_time_lists.explode(empty_as_null=False, keep_nulls=False)
+    is_later = (times != times.shift()).fill_null(True).to_numpy().astype(np.bool_)
+    begins_list = np.zeros(len(times), np.bool_)
+    begins_list[offsets[:-1][np.diff(offsets) > 0]] = True
+    return None if (is_later | begins_list).all() else is_later.cumsum(dtype=np.int32)
 
 
 def cases_as_indices(cases: pl.DataFrame, catalog: Catalog) -> Cases:

@@ -1,5 +1,9 @@
 """Sequences in flat arrays against plain lists of lists."""
 
+from collections import Counter
+from dataclasses import replace
+from itertools import permutations
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -132,3 +136,45 @@ def test_targets_stay_with_their_items_through_all_operations(rows, n, wanted, d
     ]
     for of_plain in (plain.keep_targets(), plain.cut_after_last_target()):
         assert lists(of_plain) == rows, "without flags every item is a target"
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(0, ITEMS - 1)), max_size=8), max_size=8), st.data())
+def test_shuffling_moves_items_within_their_time_alone(rows, data):
+    rows = [sorted(row, key=lambda event: event[0]) for row in rows]
+    plain = Sequences.from_lists([item for _, item in row] for row in rows)
+    sequences = replace(plain, time_numbers=np.array([time for row in rows for time, _ in row], np.int32))
+    shuffled = sequences.shuffle_items_of_one_time(np.random.default_rng(data.draw(st.integers(0, 99))))
+    assert shuffled.time_numbers.tolist() == sequences.time_numbers.tolist()
+    times = [[time for time, _ in row] for row in rows]
+    events = [list(zip(*row_and_times, strict=True)) for row_and_times in zip(times, lists(shuffled), strict=True)]
+    assert [sorted(row) for row in events] == [sorted(row) for row in rows]
+    assert plain.shuffle_items_of_one_time(np.random.default_rng(0)) is plain  # without times the order is known
+
+
+def test_every_order_of_the_items_of_one_time_is_drawn():
+    sequences = replace(Sequences.from_lists([[0, 1, 2, 3], [4]]), time_numbers=np.array([0, 1, 1, 1, 1], np.int32))
+    generator = np.random.default_rng(0)
+    orders = [tuple(lists(sequences.shuffle_items_of_one_time(generator))[0]) for _ in range(600)]
+    assert set(orders) == {(0, *rest) for rest in permutations([1, 2, 3])}
+    assert min(Counter(orders).values()) > 60
+
+
+@settings(deadline=None)
+@given(rows_of_items, st.data())
+def test_every_selection_keeps_targets_and_times_with_their_items(rows, data):
+    plain = Sequences.from_lists(rows)
+    count = len(plain.items)
+    sequences = replace(
+        plain, is_target=np.arange(count) % 2 == 0, time_numbers=np.arange(count, dtype=np.int32) * 10 + plain.items
+    )
+    kept = data.draw(st.lists(st.booleans(), min_size=ITEMS, max_size=ITEMS))
+    for selected in (
+        sequences.take(np.arange(len(rows))[::-1]),
+        sequences.keep_last_items(3),
+        sequences.keep_items(np.array(kept, np.bool_)),
+        sequences.keep_last_occurrences(),
+    ):
+        places = (selected.time_numbers - selected.items) // 10
+        assert plain.items[places].tolist() == selected.items.tolist()
+        assert (places % 2 == 0).tolist() == selected.is_target.tolist()

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from jobs.core.arrays import Floats, Longs, State
 from jobs.core.cases import NO_CASES, Cases
@@ -40,11 +41,14 @@ from jobs.training.processes import Batch
 # 0 for none). `item_bias` decides whether each item has a trained bias that is added to its score. `averaging` is the
 # decay of the moving average of the network's weights, which spans about the last 1 / (1 - averaging) steps; 0 keeps
 # the last step's weights. `epoch_steps` is the least number of training steps in an epoch: an epoch passes over a small
-# data set several times, so that a number of epochs is enough training for shops of all sizes.
+# data set several times, so that a number of epochs is enough training for shops of all sizes. With a `temperature`
+# above 0, the score of an item is the cosine of its vector and the predicted vector, divided by the temperature. With 0
+# it is their inner product.
 SHARED_DEFAULTS = {
     "initial_std": 0.05,
     "recency": 1.0,
     "item_bias": False,
+    "temperature": 0.0,
     "batch_size": 128,
     "learning_rate": 1e-3,
     "weight_decay": 0.01,
@@ -159,8 +163,8 @@ class SequentialModel(Model):
             ).to(device())
         table_row = np.full(len(catalog), -1, np.int32)
         table_row[self.vocabulary] = np.arange(len(self.vocabulary))
-        rows = Sequences(table_row[train_sequences.items], train_sequences.offsets).keep_last_items(
-            self._max_training_length
+        rows = Sequences(
+            table_row[train_sequences.items], train_sequences.offsets, time_numbers=train_sequences.time_numbers
         )
         rows = rows.take(rows.lengths >= 2)  # a sequence's only item has no earlier items to be predicted from
         repeats = fit_options.allow_repeats
@@ -210,22 +214,27 @@ class SequentialModel(Model):
         return lambda generator: self._epoch_batches(sequences, generator)
 
     def _epoch_batches(self, sequences: Sequences, generator: np.random.Generator) -> Iterator[Batch]:
-        """Yield an epoch's batches: whole passes over the training sequences, until ``epoch_steps`` batches or more."""
+        """Yield an epoch's batches: whole passes over the training sequences, until ``epoch_steps`` batches or more.
+
+        Items of one time, such as the lines of an order, are in no known order, so that each pass draws another one.
+        """
         steps = 0
         while len(sequences) and steps < max(1, self.parameters["epoch_steps"]):
-            for batch in self._batches_of_one_pass(sequences, generator):
+            newest = sequences.shuffle_items_of_one_time(generator).keep_last_items(self._max_training_length)
+            for batch in self._batches_of_one_pass(newest, generator):
                 steps += 1
                 yield batch
 
     def _softmax_loss(self, predicted_vectors: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss of predicted vectors, float (positions, width), for target items, int64 (positions,)."""
-        predicted_vectors, table = self.network.append_bias_columns(predicted_vectors)
         return softmax_loss(
             predicted_vectors,
-            table,
+            self.network.table,
             targets,
             self.parameters["negatives"],
-            processes.training_processes.shared_generator,
+            item_bias=self.network.bias,
+            temperature=self.parameters["temperature"],
+            generator=processes.training_processes.shared_generator,
         )
 
     def loss_share_of_this_process(self, batch: Batch) -> Tensor:
@@ -314,6 +323,7 @@ class SequentialModel(Model):
         vectors[index] = trained
         has_vector[index] = True
         table = torch.from_numpy(vectors).to(device())
+        temperature = self.parameters["temperature"]
         item_bias = self.recency_correction.item_bias(self.chosen_parameters["recency"], catalog)
         item_bias = None if item_bias is None else item_bias.to(device())
         if self.network.bias is not None:
@@ -332,8 +342,12 @@ class SequentialModel(Model):
                 rows = np.flatnonzero(readable.lengths == length)
                 items = torch.from_numpy(readable.take(rows).padded_matrix(0)).long().to(device())
                 predicted[rows] = self.network.predict_next_vectors(table, items)
-            return predicted
+            return functional.normalize(predicted, dim=1) / temperature if temperature else predicted
 
         return ScorerWithLeaveOneOutReasons(
-            compute_queries, table, has_vector, item_bias=item_bias, max_input_length=self._max_input_length
+            compute_queries,
+            functional.normalize(table, dim=1) if temperature else table,
+            has_vector,
+            item_bias=item_bias,
+            max_input_length=self._max_input_length,
         )

@@ -2,9 +2,7 @@
 
 from abc import ABC, abstractmethod
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 
 class SequenceNetwork(nn.Module, ABC):
@@ -24,24 +22,6 @@ class SequenceNetwork(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.register_parameter("bias", None)
-
-    def append_bias_columns(self, predicted_vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return predicted vectors and item vectors whose inner products are the scores, with biases if there are any.
-
-        If items have biases, predicted vectors get a last column of ones, and item vectors a last column of biases.
-
-        Parameters
-        ----------
-        predicted_vectors : float (positions, width)
-            Predicted item vectors.
-
-        Returns
-        -------
-        float (positions, width or width + 1), float (items, width or width + 1)
-        """
-        if self.bias is None:
-            return predicted_vectors, self.table
-        return functional.pad(predicted_vectors, (0, 1), value=1), torch.cat([self.table, self.bias[:, None]], dim=1)
 
     @abstractmethod
     def predict_next_vectors(self, item_vectors: Tensor, items: Tensor) -> Tensor:

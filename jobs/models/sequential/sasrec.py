@@ -61,6 +61,7 @@ class SASRec(AutoregressiveModel):
         "dropout": 0.3,
         "negatives": 512,
         **SHARED_DEFAULTS,
+        "temperature": 0.07,
         "epochs": 30,
         "patience": 3,
     }
@@ -80,6 +81,6 @@ class LLM2SASRec(SASRec):
     """SASRec whose item vectors start from the LLM's embeddings, reduced by PCA or another ``reduction``."""
 
     family = "llm2sasrec"
-    defaults = {**SASRec.defaults, **REDUCTION_DEFAULTS}
+    defaults = {**SASRec.defaults, **REDUCTION_DEFAULTS, "temperature": 0.0}
     allowed_values = {"reduction": REDUCTION_NAMES}
     uses_embeddings = True
