@@ -109,7 +109,7 @@ def test_an_absent_file_is_said(tmp_path):
 
 
 def test_there_is_a_preset_for_each_question():
-    of_models = {"paper", "best", "retail", "small", "search", "share", "reranker"}
+    of_models = {"paper", "best", "retail", "small", "search", "share", "reranker", "leave_one_out"}
     of_language_models = {"prompts", "asking", "variants"}
     questions = of_models | of_language_models | {"reductions", "texts", "encoders", "decays"}
     assert {path.stem for path in PRESETS} == questions
@@ -122,5 +122,6 @@ def test_presets_are_valid_and_say_what_they_answer(path):
     assert "?" in text.splitlines()[0]
     experiment = read_experiment(path)
     assert experiment.name == path.stem
-    assert experiment.protocol == {"retail": "cutoff", "small": "leave_one_out"}.get(path.stem, "paper")
+    protocols = {"retail": "cutoff", "small": "leave_one_out", "leave_one_out": "leave_one_out"}
+    assert experiment.protocol == protocols.get(path.stem, "paper")
     assert experiment.baseline
