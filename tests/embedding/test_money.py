@@ -45,16 +45,18 @@ def processes(monkeypatch):
 def test_each_text_is_paid_once_whatever_happens(service, tmp_path, processes):
     environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": service.server.url_for("/v1")}
     chance = random.Random(0)
-    service.faults = lambda texts: chance.choice(PASSING) if chance.random() < 0.15 else None
     service.delay = 0.01
+    # the first run also starts the fork server
+    _, whole_run_seconds = (
+        seconds_of_an_undisturbed_run(processes, tmp_path / f"undisturbed_{number}.duckdb", environment)
+        for number in range(2)
+    )
+    service.faults = lambda texts: chance.choice(PASSING) if chance.random() < 0.15 else None
     runs = kills = kills_that_lost = round_ = 0
     while runs < RUNS:
         round_ += 1
         path = tmp_path / f"round_{round_}.duckdb"
-        with connect(path) as connection:
-            prepare_warehouse(connection)
-            catalogue = Catalogue(connection)
-            catalogue.write(**{f"item-{place}": text for place, text in enumerate([*TEXTS, *TEXTS[:5], "", " "])})
+        write_catalogue(path)
         service.paid.clear()
         lost, kills_in_round = Counter(), 0
         while True:
@@ -62,7 +64,7 @@ def test_each_text_is_paid_once_whatever_happens(service, tmp_path, processes):
             child = processes.Process(target=embed, args=(path, environment))
             child.start()
             runs += 1
-            child.join(chance.uniform(0.03, 0.6) if kills_in_round < 8 else None)
+            child.join(chance.uniform(0.1, 0.9) * whole_run_seconds if kills_in_round < 8 else None)
             child.kill()
             child.join()
             killed = child.exitcode == -signal.SIGKILL
@@ -93,6 +95,24 @@ def test_each_text_is_paid_once_whatever_happens(service, tmp_path, processes):
         assert {*statuses[:-1]} <= {"interrupted", "done"}  # done: killed after it had recorded its end
     assert kills > RUNS / 2
     assert kills_that_lost > 10, "the kills came at moments that show nothing"
+
+
+def write_catalogue(path):
+    with connect(path) as connection:
+        prepare_warehouse(connection)
+        catalogue = Catalogue(connection)
+        catalogue.write(**{f"item-{place}": text for place, text in enumerate([*TEXTS, *TEXTS[:5], "", " "])})
+
+
+def seconds_of_an_undisturbed_run(processes, path, environment):
+    """How long a run takes on this machine, so that kills come while runs are under way."""
+    write_catalogue(path)
+    started_at = time.monotonic()
+    child = processes.Process(target=embed, args=(path, environment))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    return time.monotonic() - started_at
 
 
 def quiet(service):
