@@ -36,6 +36,7 @@ class ClockedModel(FAMILIES[options.model]):  # type: ignore[misc]
 parameters = {name: options.sizes[name] for name in ("width", "blocks", "heads", "window", "batch_size")}
 if options.model == "sasrec":
     parameters["negatives"] = 0 if options.loss == "full" else options.sizes["negatives"]
+    parameters["temperature"] = 0.0  # the peers score by inner products
 else:
     parameters["mask_probability"] = options.sizes["mask_probability"]
 events = pl.read_csv(options.events, schema_overrides={"item": pl.String})
