@@ -1,7 +1,7 @@
 """Item sequences of different lengths, stored in two flat arrays: the input format of every model."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -119,12 +119,21 @@ class Sequences:
         matrix[np.arange(width) >= width - self.lengths[:, None]] = self.items
         return matrix
 
+    def with_least_time_numbers(self) -> "Sequences":
+        """Return the same sequences with times numbered 1, 2, … over all rows, or not at all if no two items share one.
+
+        So equal sequences have equal arrays, whatever was dropped from them.
+        """
+        if self.time_numbers is None:
+            return self
+        begins = self._begins_time(self.time_numbers)
+        return replace(self, time_numbers=None if begins.all() else begins.cumsum(dtype=np.int32))
+
     def shuffle_items_of_one_time(self, generator: np.random.Generator) -> "Sequences":
         """Return the rows with the items of each time in random order; all others stay where they are."""
         if self.time_numbers is None:
             return self
-        begins = np.ones(len(self.items), np.bool_)
-        begins[1:] = (np.diff(self.time_numbers) != 0) | (np.diff(self.row_of_each_item()) != 0)
+        begins = self._begins_time(self.time_numbers)
         return self._select(np.argsort(begins.cumsum() + generator.random(len(self.items))), self.offsets)
 
     def row_of_each_item(self) -> Longs:
@@ -141,6 +150,12 @@ class Sequences:
         offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
         index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
         return self._select(index, offsets)
+
+    def _begins_time(self, time_numbers: Ints) -> Bools:
+        """Return which elements of ``items`` are the first of their row and time: bool array (total,)."""
+        begins = np.ones(len(self.items), np.bool_)
+        begins[1:] = (np.diff(time_numbers) != 0) | (np.diff(self.row_of_each_item()) != 0)
+        return begins
 
     def _select(self, index_or_mask: Longs | Bools, offsets: Longs) -> "Sequences":
         return Sequences(

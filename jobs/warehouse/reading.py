@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import polars as pl
 
-from jobs.core.arrays import Floats, Ints, Longs
+from jobs.core.arrays import Floats, Ints
 from jobs.core.cases import Cases
 from jobs.core.catalog import Catalog
 from jobs.core.sequences import Sequences
@@ -177,20 +177,20 @@ def items_as_indices(
     is_target = None
     if is_target_lists is not None:
         is_target = is_target_lists.explode(empty_as_null=False, keep_nulls=False).to_numpy().astype(np.bool_)
-    offsets = np.concatenate([[0], lengths.cumsum()]).astype(np.int64)
-    time_numbers = None if event_time_lists is None else _number_times(event_time_lists, offsets)
-    sequences = Sequences(indices.cast(pl.Int32).fill_null(-1).to_numpy(), offsets, is_target, time_numbers)
+    sequences = Sequences(
+        indices.cast(pl.Int32).fill_null(-1).to_numpy(),
+        np.concatenate([[0], lengths.cumsum()]).astype(np.int64),
+        is_target,
+        None if event_time_lists is None else _number_times(event_time_lists),
+    )
     # unknown items have the index -1, which is the last entry of the array: False drops them
-    return sequences.keep_items(np.append(np.ones(len(catalog), np.bool_), np.False_))
+    return sequences.keep_items(np.append(np.ones(len(catalog), np.bool_), np.False_)).with_least_time_numbers()
 
 
-def _number_times(event_time_lists: pl.Series, offsets: Longs) -> Ints | None:
-    """Return the number of each event's time (:class:`Sequences`); None if no two events of a list have one time."""
+def _number_times(event_time_lists: pl.Series) -> Ints:
+    """Return the number of each event's time: one higher than before wherever the time is another one."""
     times = event_time_lists.explode(empty_as_null=False, keep_nulls=False)
-    is_later = (times != times.shift()).fill_null(True).to_numpy().astype(np.bool_)
-    begins_list = np.zeros(len(times), np.bool_)
-    begins_list[offsets[:-1][np.diff(offsets) > 0]] = True
-    return None if (is_later | begins_list).all() else is_later.cumsum(dtype=np.int32)
+    return (times != times.shift()).fill_null(True).to_numpy().cumsum(dtype=np.int32)
 
 
 def cases_as_indices(cases: pl.DataFrame, catalog: Catalog) -> Cases:

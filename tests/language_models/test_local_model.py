@@ -94,13 +94,14 @@ def equal(first, second):
 
 
 def test_a_rule_is_learnt(make):
-    # from RULE alone, whether sequences that are new get the right colour depends on the processor's rounding
+    # From RULE alone, or with the larger learning rate of the other tests, whether sequences that are new get the right
+    # colour depends on the processor's rounding. Like this, the right one is at least 4 nats likelier with any seed.
     examples = RULE + [
         Conversation("next", f"{colour} {things}", f"{colour} soap")
         for colour in ("red", "blue")
         for things in ("fine brush", "brush big", "cream big", "big comb", "big cream")
     ]
-    model = make(batch_size=2)
+    model = make(batch_size=2, epochs=12, learning_rate=0.02)
     before = [likelihood(model, example, example.answer) for example in examples]
     model.fine_tune(examples, examples[:2], 0, None)
     after = [likelihood(model, example, example.answer) for example in examples]
