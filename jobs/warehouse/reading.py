@@ -189,8 +189,10 @@ def items_as_indices(
 
 def _number_times(event_time_lists: pl.Series) -> Ints:
     """Return the number of each event's time: one higher than before wherever the time is another one."""
-    times = event_time_lists.explode(empty_as_null=False, keep_nulls=False)
-    return (times != times.shift()).fill_null(True).to_numpy().cumsum(dtype=np.int32)
+    times = event_time_lists.explode(empty_as_null=False, keep_nulls=False).to_physical().to_numpy()
+    is_other = np.ones(len(times), np.bool_)
+    np.not_equal(times[1:], times[:-1], out=is_other[1:])
+    return is_other.cumsum(dtype=np.int32)
 
 
 def cases_as_indices(cases: pl.DataFrame, catalog: Catalog) -> Cases:
