@@ -147,7 +147,7 @@ def newest_loaded_at(connection: Connection) -> datetime | None:
 def sequences_as_indices(frame: pl.DataFrame, catalog: Catalog) -> Sequences:
     """Turn a frame into sequences of the catalogue's indices.
 
-    Its column is ``items``; it may have ``is_target`` and ``event_times`` too.
+    The frame has the column ``items``, and may have the columns ``is_target`` and ``event_times``.
     """
     optional = (frame[name] if name in frame.columns else None for name in ("is_target", "event_times"))
     return items_as_indices(frame["items"], catalog, *optional)
@@ -188,7 +188,7 @@ def items_as_indices(
 
 
 def _number_times(event_time_lists: pl.Series) -> Ints:
-    """Return the number of each event's time: one higher than before wherever the time is another one."""
+    """Return a number for the time of each event: equal for neighbours of one time, and one higher after a change."""
     times = event_time_lists.explode(empty_as_null=False, keep_nulls=False).to_physical().to_numpy()
     is_other = np.ones(len(times), np.bool_)
     np.not_equal(times[1:], times[:-1], out=is_other[1:])
